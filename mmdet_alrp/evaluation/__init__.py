@@ -1,0 +1,26 @@
+"""AP and oLRP evaluation; the registered metric is there when MMDetection is installed."""
+
+from importlib.util import find_spec
+
+from .bounds import correlation_bounds
+from .coco_matching import load_detections
+from .lrp import ClassReport, LRPReport, evaluate_lrp
+from .lrp_curve import LRPCurve, OptimalLRP, lrp_curve, optimal_lrp, rank_correlation
+
+__all__ = [
+    'ClassReport',
+    'LRPCurve',
+    'LRPReport',
+    'OptimalLRP',
+    'correlation_bounds',
+    'evaluate_lrp',
+    'load_detections',
+    'lrp_curve',
+    'optimal_lrp',
+    'rank_correlation',
+]
+
+if all(find_spec(name) is not None for name in ('torch', 'mmengine', 'mmcv', 'mmdet')):
+    from .coco_lrp_metric import CocoLRPMetric
+
+    __all__ += ['CocoLRPMetric']

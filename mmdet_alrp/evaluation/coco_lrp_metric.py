@@ -1,0 +1,155 @@
+"""The registered metric: MMDetection's CocoMetric with oLRP from the same matching pass."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+from mmdet.datasets.api_wrappers import COCOevalMP
+from mmdet.evaluation import CocoMetric
+from mmdet.registry import METRICS
+from mmengine.fileio import load
+from mmengine.logging import MMLogger
+
+from .coco_matching import LRPEval, LRPMatching, check_tau, load_detections, silenced
+from .lrp import LRPReport, report_of
+from .report_text import class_table, summary_text, write_json
+
+# Names of the parent's figures in the order of pycocotools' stats
+STATS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
+STATS += ('AR@100', 'AR@300', 'AR@1000', 'AR_s@1000', 'AR_m@1000', 'AR_l@1000')
+DEFAULT_ITEMS = STATS[:6]
+
+
+class LRPEvalMP(LRPMatching, COCOevalMP):
+    """MMDetection's evaluator with several processes, with what LRP needs."""
+
+
+@METRICS.register_module()
+class CocoLRPMetric(CocoMetric):
+    """COCO AP as in ``CocoMetric`` plus oLRP, its components, oLRP by object size and rho.
+
+    The parent's keys keep their names and values, but are not rounded to three digits. Added for
+    ``bbox`` and ``segm``: ``{metric}_oLRP``, ``_oLRP_Loc``, ``_oLRP_FP``, ``_oLRP_FN``,
+    ``_oLRP_s``, ``_oLRP_m``, ``_oLRP_l``, ``_rho`` (lower is better but for rho; NaN where
+    undefined), and with ``classwise`` one ``{metric}_{class}_oLRP`` a class and a table in the
+    log. oLRP looks at the best 100 detections of an image, whatever ``proposal_nums`` are.
+    Where the parent stops because nothing was detected, AP is 0 and oLRP 1 here.
+
+    Args:
+        *args: As in ``CocoMetric``.
+        tau: IoU at which a detection counts as a true positive for oLRP.
+        thresholds_prefix: LRP-optimal score thresholds of the classes are written to
+            ``{thresholds_prefix}.{metric}.thresholds.json``; ``outfile_prefix`` if not given,
+            and nowhere if that is not given either.
+        **kwargs: As in ``CocoMetric``.
+
+    Raises:
+        ValueError: If ``tau`` is not in (0, 1).
+        KeyError: If ``metric_items`` has an unknown name.
+
+    Reference:
+        :func:`mmdet_alrp.evaluation.evaluate_lrp` for the definitions.
+    """
+
+    default_prefix = 'coco'
+
+    def __init__(
+        self, *args, tau: float = 0.5, thresholds_prefix: str | None = None, **kwargs
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        check_tau(tau)
+        for item in self.metric_items or ():
+            if item not in STATS:
+                raise KeyError(f'metric item "{item}" is not supported; known: {", ".join(STATS)}')
+        self.tau = tau
+        self.thresholds_prefix = thresholds_prefix or self.outfile_prefix
+        # The parent collects, writes result files and judges proposals; these are left to us.
+        self.lrp_metrics = [name for name in self.metrics if name in ('bbox', 'segm')]
+        self.metrics = [name for name in self.metrics if name not in self.lrp_metrics]
+        self._predictions: dict[str, list[dict]] = {}
+
+    def results2json(self, results: Sequence[dict], outfile_prefix: str) -> dict:
+        """Write result files as the parent does, and read back what is to be evaluated."""
+        files = super().results2json(results, outfile_prefix)
+        if not self.format_only:
+            for metric in self.lrp_metrics:
+                if metric not in files:
+                    raise KeyError(f'{metric} is not in results')
+                # Read while it exists: without outfile_prefix the folder is a temporary one.
+                self._predictions[metric] = load(files[metric])
+        return files
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Compute AP and oLRP of all collected results.
+
+        Args:
+            results: Pairs of ground truth and prediction, one an image.
+        """
+        self._predictions = {metric: [] for metric in self.lrp_metrics}
+        if results:
+            eval_results = super().compute_metrics(results)
+        elif self._coco_api is None:
+            raise ValueError('no image was evaluated and there is no ann_file: nothing to measure')
+        else:
+            self.cat_ids = self._coco_api.get_cat_ids(cat_names=self.dataset_meta['classes'])
+            self.img_ids = self._coco_api.get_img_ids()
+            eval_results = OrderedDict()
+        if not self.format_only:
+            for metric in self.lrp_metrics:
+                eval_results.update(self._evaluate(metric, self._predictions[metric]))
+        self._predictions = {}
+        return eval_results
+
+    def _evaluate(self, metric: str, predictions: list[dict]) -> dict[str, float]:
+        logger = MMLogger.get_current_instance()
+        logger.info(f'Evaluating {metric}...')
+        if not predictions:
+            logger.warning('Nothing was detected in the whole data set.')
+        evaluator = self._build_evaluator(metric, predictions)
+        with silenced():
+            evaluator.evaluate()
+            evaluator.accumulate()
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            evaluator.summarize()
+        report = report_of(evaluator)
+        logger.info(f'\n{printed.getvalue()}\n{summary_text(report)}')
+
+        stats = dict(zip(STATS, map(float, evaluator.stats), strict=True))
+        figures = {f'{metric}_{item}': stats[item] for item in self.metric_items or DEFAULT_ITEMS}
+        figures.update({f'{metric}_{name}': value for name, value in report.lrp().items()})
+        if self.classwise:
+            logger.info(f'\n{class_table(report)}')
+            figures.update(_class_figures(metric, report))
+        copypaste = ' '.join(f'{stats[item]:.3f}' for item in DEFAULT_ITEMS)
+        logger.info(f'{metric}_mAP_copypaste: {copypaste}')
+        if self.thresholds_prefix is not None:
+            path = f'{self.thresholds_prefix}.{metric}.thresholds.json'
+            write_json(path, report.thresholds())
+            logger.info(f'LRP-optimal score thresholds are saved in {path}')
+        return figures
+
+    def _build_evaluator(self, metric: str, predictions: list[dict]) -> LRPMatching:
+        evaluator_type = LRPEvalMP if self.use_mp_eval else LRPEval
+        self._coco_api.dataset.setdefault('annotations', [])  # the parent omits an empty list
+        coco_dt = load_detections(self._coco_api, predictions, metric)
+        evaluator = evaluator_type(self._coco_api, coco_dt, metric)
+        evaluator.tau = self.tau
+        evaluator.params.catIds = self.cat_ids
+        evaluator.params.imgIds = self.img_ids
+        evaluator.params.maxDets = list(self.proposal_nums)
+        evaluator.params.iouThrs = np.atleast_1d(self.iou_thrs)
+        return evaluator
+
+
+def _class_figures(metric: str, report: LRPReport) -> dict[str, float]:
+    """AP under the parent's name, which does not tell bbox from segm, and oLRP."""
+    figures = {}
+    for c in report.classes:
+        figures[f'{c.name}_precision'] = c.ap
+        figures[f'{metric}_{c.name}_oLRP'] = c.best.olrp
+    return figures

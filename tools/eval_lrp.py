@@ -1,0 +1,105 @@
+"""AP and oLRP of any pair of COCO files: ground truth and detections (boxes or masks)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+try:
+    from mmdet_alrp.evaluation.coco_files import CocoFileError, read_detections, read_ground_truth
+except ModuleNotFoundError as missing:
+    if missing.name != 'mmdet_alrp':
+        raise
+    # Not installed: the package lies beside this folder.
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from mmdet_alrp.evaluation.coco_files import CocoFileError, read_detections, read_ground_truth
+
+from mmdet_alrp.evaluation.lrp import LRPReport, evaluate_lrp
+from mmdet_alrp.evaluation.report_text import class_table, summary_text, write_json
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Parser that reports wrong use in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2."""
+        self.exit(2, f'{self.prog}: error: {message}\n')
+
+
+def iou_threshold(text: str) -> float:
+    """IoU threshold in (0, 1) from the command line."""
+    try:
+        tau = float(text)
+    except ValueError:
+        tau = 0.0
+    if not 0.0 < tau < 1.0:
+        raise argparse.ArgumentTypeError(f'must be a number between 0 and 1 (exclusive): {text}')
+    return tau
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Command line of the tool."""
+    parser = OneLineParser(description=__doc__, prog='eval_lrp.py')
+    parser.add_argument('ground_truth', help='COCO annotation file')
+    parser.add_argument('detections', help='COCO result file; an empty list is a legal result')
+    parser.add_argument('--iou-type', choices=('bbox', 'segm'), default='bbox')
+    parser.add_argument(
+        '--tau',
+        type=iou_threshold,
+        default=0.5,
+        help='IoU at which a detection counts as a true positive for oLRP (default: 0.5)',
+    )
+    parser.add_argument('--per-class', action='store_true', help='print a table of the classes')
+    parser.add_argument('--json', metavar='FILE', help='write all figures and the thresholds')
+    parser.add_argument(
+        '--plot',
+        metavar='FOLDER',
+        help='write precision-recall curves of the classes and a chart of the oLRP components',
+    )
+    return parser.parse_args(argv)
+
+
+def write_results(report: LRPReport, args: argparse.Namespace) -> None:
+    """Write what ``--json`` and ``--plot`` ask for."""
+    if args.json:
+        write_json(args.json, {**report.summary(), 'thresholds': report.thresholds()})
+        print(f'figures: {args.json}')
+    if args.plot:
+        from mmdet_alrp.evaluation.lrp_plots import save_plots
+
+        print(f'{len(save_plots(report, args.plot))} plots: {args.plot}')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the tool; returns the exit status."""
+    args = parse_args(argv)
+    try:
+        coco_gt = read_ground_truth(args.ground_truth, args.iou_type)
+        coco_dt = read_detections(args.detections, coco_gt, args.iou_type)
+        report = evaluate_lrp(coco_gt, coco_dt, args.iou_type, args.tau)
+        if args.per_class:
+            print(class_table(report), end='\n\n')
+        print(summary_text(report))
+        write_results(report, args)
+    except CocoFileError as error:
+        return fail(str(error))
+    except OSError as error:
+        return fail(f'{error.filename or args.json or args.plot}: {error.strerror}')
+    except ModuleNotFoundError as error:
+        if error.name != 'matplotlib':
+            raise
+        return fail('--plot needs matplotlib: pip install matplotlib')
+    return 0
+
+
+def fail(message: str) -> int:
+    """Say in one line what is wrong."""
+    print(f'eval_lrp.py: error: {" ".join(message.split())}', file=sys.stderr)
+    return 2
+
+
+if __name__ == '__main__':
+    sys.exit(main())
