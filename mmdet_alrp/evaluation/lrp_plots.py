@@ -14,6 +14,7 @@ from .lrp import ClassReport, LRPReport
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+MANY_CLASSES = 20  # beyond this many the chart's rows become narrower
 # Okabe-Ito palette: told apart by colour-blind readers and in grey
 COLOURS = {'Loc': '#0072B2', 'FP': '#E69F00', 'FN': '#009E73'}
 LABELS = {
@@ -72,7 +73,7 @@ def precision_recall_figure(c: ClassReport, tau: float) -> Figure:
         )
     axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel='recall', ylabel='precision')
     title = f'{c.name} at IoU {tau:g} ({c.num_gt} objects)'
-    axes.set_title(f'{title}\noLRP {best.olrp:.3f}, AP {c.ap:.3f}', fontsize=10)
+    axes.set_title(f'{title}\noLRP {best.olrp:.3f}, COCO AP {c.ap:.3f}', fontsize=10)
     axes.grid(color='0.92')
     axes.set_axisbelow(True)
     if axes.lines:
@@ -90,23 +91,28 @@ def components_figure(report: LRPReport) -> Figure:
     rows = [('mean', figures['oLRP'], *(figures[f'oLRP_{part}'] for part in COLOURS))]
     known = sorted((c for c in report.classes if c.num_gt), key=lambda c: c.best.olrp)
     rows += [(c.name, c.best.olrp, c.best.loc, c.best.fp, c.best.fn) for c in known]
-    figure = Figure(figsize=(7.0, 1.5 + 0.55 * len(rows)), dpi=120, layout='constrained')
+    inches = 0.55 if len(rows) <= MANY_CLASSES else 0.36
+    figure = Figure(figsize=(7.0, 1.5 + inches * len(rows)), dpi=120, layout='constrained')
     axes = figure.add_subplot()
     height = 0.26
     # a wider gap below the mean
     centres = np.arange(len(rows)) + np.where(np.arange(len(rows)) > 0, 0.4, 0.0)
+    parts = np.array([row[2:] for row in rows])
+    right = max(0.1, np.nanmax(parts, initial=0.0))
     for index, (part, colour) in enumerate(COLOURS.items()):
-        values = np.array([row[2 + index] for row in rows])
         positions = centres + (index - 1) * height
-        bars = axes.barh(positions, np.nan_to_num(values), height, color=colour)
-        bars.set_label(LABELS[part])
-        for value, position in zip(values, positions, strict=True):
+        lengths = np.nan_to_num(parts[:, index])
+        axes.barh(positions, lengths, height, color=colour, label=LABELS[part])
+        for value, length, position in zip(parts[:, index], lengths, positions, strict=True):
             text = 'undefined' if np.isnan(value) else f'{value:.3f}'
-            x = 0.008 + np.nan_to_num(value)
-            axes.text(x, position, text, va='center', fontsize=6.5, color='0.25')
-    axes.set_yticks(centres, [f'{name}\noLRP {olrp:.3f}' for name, olrp, *_ in rows], fontsize=8)
+            x = length + 0.008 * right
+            axes.text(x, position, text, va='center', fontsize=6, color='0.25')
+    separator = '\n' if len(rows) <= MANY_CLASSES else ', '
+    labels = [f'{name}{separator}oLRP {olrp:.3f}' for name, olrp, *_ in rows]
+    axes.set_yticks(centres, labels, fontsize=8)
     axes.get_yticklabels()[0].set_fontweight('bold')
-    axes.set(xlim=(0, 1.08), ylim=(centres[-1] + 0.6, -0.6), xlabel='error (lower is better)')
+    axes.set(xlim=(0, 1.08 * right), ylim=(centres[-1] + 0.6, -0.6))
+    axes.set_xlabel('error (lower is better)')
     axes.set_title(f'Components of oLRP at IoU {report.tau:g}', fontsize=10)
     axes.grid(axis='x', color='0.92')
     axes.set_axisbelow(True)
