@@ -1,0 +1,18 @@
+"""How the command-line tools report wrong use: one line on stderr, exit status 2."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+
+class UsageError(Exception):
+    """Something the user got wrong; the message says what and what to do, in one line."""
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Argument parser that reports wrong use in one line instead of the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2."""
+        self.exit(2, f'{self.prog}: error: {message}\n')

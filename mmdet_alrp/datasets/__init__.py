@@ -1,0 +1,12 @@
+"""The embedded data set of drawn shapes; registered when MMDetection is installed."""
+
+from importlib.util import find_spec
+
+from .shape_files import ShapesOptions, write_shapes
+
+__all__ = ['ShapesOptions', 'write_shapes']
+
+if all(find_spec(name) is not None for name in ('torch', 'mmengine', 'mmcv', 'mmdet')):
+    from .shapes import ShapesDataset
+
+    __all__ += ['ShapesDataset']
