@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CocoFileError as error:
         return fail(str(error))
     except OSError as error:
-        return fail(f'{error.filename or args.json or args.plot}: {error.strerror}')
+        return fail(f'{error.filename2 or error.filename}: {error.strerror}')
     except ModuleNotFoundError as error:
         if error.name != 'matplotlib':
             raise

@@ -87,7 +87,7 @@ def test_masks_and_boxes_together(tmp_path):
 @pytest.mark.parametrize(
     'options',
     [
-        {'metric': ['proposal_fast', 'bbox', 'proposal']},
+        {'metric': ['bbox', 'proposal']},
         {'metric_items': ['mAP_l', 'AR@1000']},
         {'iou_thrs': np.array([0.5, 0.9]), 'metric_items': ['mAP']},
         {'proposal_nums': (1, 10, 100)},
