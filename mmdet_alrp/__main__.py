@@ -1,0 +1,139 @@
+"""Report what was found of the stack, and what to do about each misfit: `python -m mmdet_alrp`."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import warnings
+from importlib import import_module, metadata
+
+from mmdet_alrp.compatibility import BUILD_HINT, Finding, first_line, survey
+from mmdet_alrp.version import __version__
+
+
+def try_operators() -> tuple[str, str]:
+    """Call one compiled operator; return what to show and what to do ('' if it works)."""
+    try:
+        import torch
+        from mmcv.ops import get_compiling_cuda_version, nms
+
+        boxes = torch.tensor(
+            [[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 10.0, 9.0], [20.0, 20.0, 30.0, 30.0]]
+        )
+        _, kept = nms(boxes, torch.tensor([0.9, 0.8, 0.7]), 0.5)
+        cuda = get_compiling_cuda_version()
+    except Exception as error:
+        return (
+            'fail',
+            f'The operators of mmcv fail ({first_line(error)}): reinstall it, {BUILD_HINT}.',
+        )
+    if kept.tolist() != [0, 2]:
+        return 'wrong', f'NMS of mmcv gives wrong results: reinstall it, {BUILD_HINT}.'
+    if cuda != 'not available':
+        return f'NMS works, built with CUDA {cuda}', ''
+    if torch.cuda.is_available():
+        return (
+            'NMS works, CPU only',
+            'There is a GPU but mmcv has no CUDA operators: install an mmcv that was built with '
+            f'CUDA, {BUILD_HINT}, or hide the GPU with CUDA_VISIBLE_DEVICES= (empty).',
+        )
+    return 'NMS works, CPU only', ''
+
+
+def list_devices() -> str:
+    """Name the devices that torch can use."""
+    try:
+        import torch
+
+        names = [f'CPU with {torch.get_num_threads()} threads']
+        for index in range(torch.cuda.device_count()):
+            names.append(f'cuda:{index} {torch.cuda.get_device_name(index)}')
+    except Exception as error:
+        return f'unknown ({first_line(error)})'
+    return ', '.join(names)
+
+
+def check_neighbours() -> list[str]:
+    """Find what is installed beside the stack and would stop it at run time."""
+    problems = []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # setuptools announces the end of pkg_resources
+            import_module('pkg_resources')
+    except Exception:
+        problems.append("mmengine needs pkg_resources. Run: pip install 'setuptools<81'")
+    try:
+        import_module('torchvision')
+    except ModuleNotFoundError as error:
+        if error.name != 'torchvision':
+            problems.append(f'torchvision misses {error.name}. Run: pip install {error.name}')
+    except Exception as error:
+        problems.append(
+            f'torchvision does not fit this torch ({first_line(error)}) and stops every run of '
+            'mmengine. Run: pip uninstall torchvision (it is not needed)'
+        )
+    return problems
+
+
+def check_registration() -> list[str]:
+    """Import all registered parts."""
+    problems = []
+    for part in ('config_scope', 'models', 'engine', 'evaluation', 'datasets'):
+        try:
+            import_module(f'mmdet_alrp.{part}')
+        except Exception as error:
+            problems.append(f'mmdet_alrp.{part} fails: {type(error).__name__}: {first_line(error)}')
+    return problems
+
+
+def describe(finding: Finding) -> str:
+    """Return the version of a finding with its distribution where that has another name."""
+    if not finding.installed:
+        return 'not installed'
+    other_name = finding.distribution != finding.module
+    return finding.version + (f' ({finding.distribution})' if other_name else '')
+
+
+def find_pycocotools() -> str:
+    """Return the version of pycocotools, or that it is missing."""
+    try:
+        return metadata.version('pycocotools')
+    except metadata.PackageNotFoundError:
+        return 'not installed'
+
+
+def main() -> int:
+    """Print the report; 0 if everything fits, else 1."""
+    findings = survey()
+    problems = [finding.line() for finding in findings if finding.problem]
+    problems += [
+        f'{finding.module} is missing; needed: {finding.needed}.'
+        for finding in findings
+        if not (finding.installed or finding.problem)
+    ]
+    rows = [('python', platform.python_version()), ('mmdet_alrp', __version__)]
+    rows += [(finding.module, describe(finding)) for finding in findings]
+    rows.append(('pycocotools', find_pycocotools()))
+    if rows[-1][1] == 'not installed':
+        problems.append('pycocotools is missing. Run: pip install pycocotools')
+    if not problems:
+        operators, problem = try_operators()
+        rows.append(('compiled ops', operators))
+        problems += [problem] if problem else []
+        problems += check_neighbours() + check_registration()
+    else:
+        rows.append(('compiled ops', 'not tried'))
+    rows.append(('devices', list_devices()))
+    for name, value in rows:
+        print(f'{name:14}{value}')
+    if not problems:
+        print('\nEverything fits.')
+        return 0
+    print('\nTo do:')
+    for problem in problems:
+        print(f'- {problem}')
+    return 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
