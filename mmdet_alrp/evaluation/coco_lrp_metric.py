@@ -16,6 +16,7 @@ from mmengine.logging import MMLogger
 
 from .coco_matching import LRPEval, LRPMatching, check_tau, load_detections, silenced
 from .lrp import LRPReport, report_of
+from .proposal_recall import average_recall
 from .report_text import class_table, summary_text, write_json
 
 # Names of the parent's figures in the order of pycocotools' stats
@@ -103,6 +104,31 @@ class CocoLRPMetric(CocoMetric):
                 eval_results.update(self._evaluate(metric, self._predictions[metric]))
         self._predictions = {}
         return eval_results
+
+    def fast_eval_recall(
+        self,
+        results: Sequence[dict],
+        proposal_nums: Sequence[int],
+        iou_thrs: np.ndarray,
+        logger: MMLogger | None = None,
+    ) -> np.ndarray:
+        """Average recall of ``proposal_fast``; the parent's fails with NumPy 1.24 and later.
+
+        Args:
+            results: Predictions in the order of the collected images.
+            proposal_nums: Numbers of proposals an image.
+            iou_thrs: IoU thresholds.
+            logger: Not needed, the caller prints the figures.
+        """
+        gt_boxes, proposals = [], []
+        for result in results:
+            ann_ids = self._coco_api.get_ann_ids(img_ids=[result['img_id']])
+            anns = self._coco_api.load_anns(ann_ids)
+            counted = [a['bbox'] for a in anns if not a.get('ignore', False) and not a['iscrowd']]
+            gt_boxes.append(np.array(counted, dtype=float).reshape(-1, 4))
+            corners = result['bboxes'].reshape(-1, 4)
+            proposals.append(np.hstack([corners[:, :2], corners[:, 2:] - corners[:, :2]]))
+        return average_recall(gt_boxes, proposals, proposal_nums, np.asarray(iou_thrs))
 
     def _evaluate(self, metric: str, predictions: list[dict]) -> dict[str, float]:
         logger = MMLogger.get_current_instance()
