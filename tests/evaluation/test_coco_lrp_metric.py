@@ -73,6 +73,25 @@ def test_boxes_agree_with_the_parent_and_with_the_function(tmp_path, crowded):
     assert ours['coco/bbox_mAP'] == pytest.approx(report.ap['AP'], abs=1e-9)
 
 
+def test_only_the_best_100_detections_of_an_image_count_for_olrp(tmp_path):
+    # the parent looks at up to 1000, so that its AP at IoU .5 is perfect here
+    boxes = [[12.0 * (i % 20), 12.0 * (i // 20), 10.0, 10.0] for i in range(105)]
+    common = {'image_id': 1, 'category_id': 1}
+    scene = {
+        'images': [{'id': 1, 'width': 300, 'height': 300}],
+        'categories': [{'id': 1, 'name': 'thing'}],
+        'annotations': [
+            {**common, 'id': i + 1, 'bbox': box, 'area': 100, 'iscrowd': 0}
+            for i, box in enumerate(boxes)
+        ],
+        'detections': [{**common, 'bbox': b, 'score': 1 - i / 200} for i, b in enumerate(boxes)],
+    }
+    ours = run(CocoLRPMetric(ann_file_of(scene, tmp_path)), scene)
+    assert ours['coco/bbox_mAP_50'] == 1
+    assert ours['coco/bbox_oLRP'] == ours['coco/bbox_oLRP_FN'] == pytest.approx(5 / 105)
+    assert evaluate_lrp(*coco_pair(scene)).lrp()['oLRP'] == ours['coco/bbox_oLRP']
+
+
 def test_masks_and_boxes_together(tmp_path):
     scene = add_masks(random_scene(2))
     options = {'ann_file': ann_file_of(scene, tmp_path), 'metric': ['bbox', 'segm']}
