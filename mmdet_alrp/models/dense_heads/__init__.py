@@ -1,0 +1,6 @@
+"""Registered dense heads that are trained by ranking losses."""
+
+from .ranking_head_mixin import Gathered, RankingHeadMixin
+from .ranking_retina_head import RankingRetinaHead
+
+__all__ = ['Gathered', 'RankingHeadMixin', 'RankingRetinaHead']
