@@ -1,0 +1,28 @@
+"""Mixed precision where there is no loss scaler: on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from mmengine.device import get_device
+from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS
+from torch import nn
+
+
+@OPTIM_WRAPPERS.register_module()
+class BFloat16OptimWrapper(OptimWrapper):
+    """``OptimWrapper`` that runs the forward pass under bfloat16 autocast.
+
+    MMEngine's ``AmpOptimWrapper`` refuses to work without an accelerator, because it always has
+    a loss scaler. bfloat16 has the range of float32, so it needs none; this wrapper works on the
+    CPU and on CUDA devices that know bfloat16.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Autocast, and the parent's gradient accumulation."""
+        with super().optim_context(model), torch.autocast(get_device(), torch.bfloat16):
+            yield

@@ -1,0 +1,133 @@
+"""Says in one line which file a run lacks, before the run fails on it."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, ConfigDict
+
+from mmdet_alrp.command_line import UsageError
+
+# What belongs under a data_root of this name
+LAYOUTS = {
+    'coco': (
+        'COCO 2017 (cocodataset.org) goes under {root}: annotations/instances_train2017.json, '
+        'annotations/instances_val2017.json, train2017/, val2017/'
+    ),
+    'shapes': 'draw the data set with: python tools/make_shapes.py {root}',
+    'bccd': 'the README says where to get BCCD and how it goes under {root}',
+}
+
+
+def check_data(cfg: Config, splits: tuple[str, ...]) -> None:
+    """Check that the files of the config's data sets are there.
+
+    Args:
+        cfg: Config of the run.
+        splits: Any of train, val, test: which data loaders and evaluators to look at.
+
+    Raises:
+        UsageError: Names the first missing file, what it should hold and where it goes.
+    """
+    for split in splits:
+        loader = cfg.get(f'{split}_dataloader') or {}
+        for dataset in _leaf_datasets(loader.get('dataset')):
+            _check_dataset(dataset, split)
+        evaluators = cfg.get(f'{split}_evaluator') or []
+        for evaluator in [evaluators] if isinstance(evaluators, dict) else evaluators:
+            path = evaluator.get('ann_file')
+            if path and _is_local(path, evaluator) and not os.path.isfile(path):
+                raise UsageError(
+                    f'{path} is missing: the annotation file of the {split} evaluator; '
+                    + _advice(os.path.dirname(path), f'{split}_evaluator.ann_file=FILE')
+                )
+
+
+def _leaf_datasets(dataset: ConfigDict | None) -> Iterator[ConfigDict]:
+    """Yield the data sets inside wrappers such as ``RepeatDataset`` and ``ConcatDataset``."""
+    if dataset is None:
+        return
+    inner = dataset.get('datasets') or ([dataset['dataset']] if 'dataset' in dataset else [])
+    for wrapped in inner:
+        yield from _leaf_datasets(wrapped)
+    if not inner:
+        yield dataset
+
+
+def dataset_path(dataset: ConfigDict, name: str) -> str:
+    """Return a path of a data set's config as MMEngine joins it: under ``data_root``."""
+    return os.path.join(dataset.get('data_root') or '', name)
+
+
+def _check_dataset(dataset: ConfigDict, split: str) -> None:
+    root = dataset.get('data_root') or ''
+    option = f'{split}_dataloader.dataset.data_root=FOLDER'
+    ann_file = dataset.get('ann_file')
+    if isinstance(ann_file, str) and ann_file:
+        path = dataset_path(dataset, ann_file)
+        if _is_local(path, dataset) and not os.path.isfile(path):
+            raise UsageError(
+                f'{path} is missing: the annotation file of the {split} dataset; '
+                + _advice(root, option)
+            )
+    for prefix in (dataset.get('data_prefix') or {}).values():
+        path = dataset_path(dataset, prefix) if isinstance(prefix, str) else ''
+        if path and _is_local(path, dataset) and not os.path.isdir(path):
+            raise UsageError(
+                f'{path} is missing: the folder of the {split} images; ' + _advice(root, option)
+            )
+
+
+def _is_local(path: str, owner: ConfigDict) -> bool:
+    return '://' not in path and owner.get('backend_args') is None
+
+
+def _advice(root: str, option: str) -> str:
+    folder = Path(root)
+    for candidate in (folder, folder.parent):
+        if candidate.name in LAYOUTS:
+            return LAYOUTS[candidate.name].format(root=candidate)
+    return f'put it there, or say where it is with --cfg-options {option}'
+
+
+def check_checkpoint(path: str, option: str) -> None:
+    """Check that a checkpoint is there and that torch's safe unpickler reads it.
+
+    Args:
+        path: File, or an address (with ``://``) that is left to MMEngine.
+        option: What the user knows the file as, for the message.
+
+    Raises:
+        UsageError: If it is missing, broken, or holds objects that are not loaded safely.
+    """
+    if '://' in path:
+        return
+    if not os.path.isfile(path):
+        raise UsageError(f'{option}: there is no file {path}')
+    try:
+        torch.load(path, 'cpu', weights_only=True, mmap=zipfile.is_zipfile(path) or None)
+    except pickle.UnpicklingError as error:
+        reason = ' '.join(str(error).split())
+        start = max(reason.find('Unsupported'), 0)
+        raise UsageError(
+            f'{option}: {path} is no checkpoint that can be loaded safely ({reason[start:][:160]})'
+        ) from None
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = ' '.join(str(error).split())[:160]
+        raise UsageError(f'{option}: {path} is damaged or no checkpoint ({reason})') from None
+
+
+def check_last_checkpoint(work_dir: str) -> None:
+    """Check what ``--resume`` without a path would start from; nothing there is no error.
+
+    Raises:
+        UsageError: If the work dir names a checkpoint that is gone or damaged.
+    """
+    note = Path(work_dir) / 'last_checkpoint'
+    if note.is_file():
+        check_checkpoint(note.read_text().strip(), f'--resume: {note} names its checkpoint')

@@ -1,0 +1,154 @@
+"""What train.py and test.py share: their common options and the config they make of them."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mmdet.registry import RUNNERS
+from mmdet.utils import setup_cache_size_limit_of_dynamo
+from mmengine.config import Config, DictAction
+from mmengine.device import is_cuda_available
+from mmengine.runner import Runner
+
+from mmdet_alrp.command_line import UsageError
+
+from .launch import finish_launch, is_first_process
+
+# Top-level config keys with a meaning that are no argument of Runner
+OTHER_KEYS = ('custom_imports', 'runner_type', 'tta_model', 'tta_pipeline', 'model_wrapper_cfg')
+OTHER_KEYS += ('find_unused_parameters', 'sync_bn', 'compile')
+
+
+class ConfigOptions(DictAction):
+    """``DictAction`` that reports what is not of the form ``key=value`` as wrong use."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Collect the pairs of one ``--cfg-options``."""
+        for pair in values or []:
+            if not pair.partition('=')[0] or '=' not in pair:
+                parser.error(f'{option_string}: must be key=value, got {pair!r}')
+        try:
+            super().__call__(parser, namespace, values, option_string)
+        except AssertionError as error:  # brackets that do not match
+            parser.error(f'{option_string}: {error}')
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that both tools have, as MMDetection spells them."""
+    parser.add_argument('--work-dir', help='folder of logs, checkpoints and figures')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=ConfigOptions,
+        metavar='KEY=VALUE',
+        help='settings that replace those of the config, such as optim_wrapper.optimizer.lr=0.01; '
+        'a list is key="[a,b]" or key=a,b',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='how the processes of a distributed run were started',
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Return the config of a run: the file, then ``--cfg-options``, launcher and work dir.
+
+    Raises:
+        UsageError: If the file is missing or broken, or an option does not fit it.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    setup_cache_size_limit_of_dynamo()
+    if not os.path.isfile(args.config):
+        raise UsageError(f'there is no config file {args.config}')
+    try:
+        cfg = Config.fromfile(args.config)
+    except (OSError, SyntaxError, KeyError, ImportError, NameError, RuntimeError) as error:
+        raise UsageError(f'{args.config} cannot be read: {_one_line(error)}') from None
+    cfg.launcher = args.launcher
+    _merge_options(cfg, args.cfg_options or {})
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = os.path.join('work_dirs', Path(args.config).stem)
+    _fit_precision(cfg)
+    return cfg
+
+
+def _merge_options(cfg: Config, options: dict) -> None:
+    runner_keys = inspect.signature(Runner.__init__).parameters
+    known = {*cfg, *runner_keys, *OTHER_KEYS} - {'self', 'cfg'}
+    for key in options:
+        top = key.partition('.')[0]
+        if top not in known:
+            close = difflib.get_close_matches(top, known, n=1)
+            hint = f'; did you mean {close[0]}?' if close else ''
+            raise UsageError(f'--cfg-options: the config has no key {top!r}{hint}')
+    try:
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        raise UsageError(f'--cfg-options does not fit the config: {_one_line(error)}') from None
+
+
+def _one_line(error: BaseException) -> str:
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    return ' '.join(str(text).split())[:300]
+
+
+def use_mixed_precision(cfg: Config) -> None:
+    """Turn on ``--amp``: float16 with a loss scaler on CUDA, bfloat16 on the CPU."""
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.loss_scale = 'dynamic'
+    _fit_precision(cfg)
+
+
+def _fit_precision(cfg: Config) -> None:
+    """Replace the float16 wrapper, which needs CUDA, where there is none."""
+    wrapper = cfg.get('optim_wrapper') or {}
+    if wrapper.get('type') != 'AmpOptimWrapper' or is_cuda_available():
+        return
+    if wrapper.get('dtype') not in (None, 'bfloat16'):
+        raise UsageError(
+            f'optim_wrapper.dtype={wrapper.dtype} needs CUDA, which is not there: '
+            'use dtype=bfloat16 on the CPU'
+        )
+    wrapper.type = 'BFloat16OptimWrapper'
+    for name in ('loss_scale', 'dtype', 'use_fsdp'):
+        wrapper.pop(name, None)
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Return the runner that the config asks for."""
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def exit_status_of(main: Callable[[], None], tool: str) -> int:
+    """Run a tool; report wrong use in one line, once for all processes.
+
+    Returns:
+        0, or 2 after a :class:`UsageError`.
+    """
+    try:
+        main()
+    except UsageError as error:
+        if is_first_process():
+            print(f'{tool}: error: {error}', file=sys.stderr)  # noqa: T201 - a tool's last word
+        return 2
+    finally:
+        finish_launch()
+    return 0

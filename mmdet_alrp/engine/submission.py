@@ -1,0 +1,108 @@
+"""Makes the zip file that COCO's evaluation server takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+import zipfile
+from pathlib import Path
+
+from mmdet.datasets.api_wrappers import COCO
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
+
+from mmdet_alrp.command_line import UsageError
+
+from .input_checks import dataset_path
+
+MAX_DETECTIONS = 100  # an image; the server looks at no more
+BOX_DECIMALS = 2
+SCORE_DECIMALS = 6
+
+
+class Submission:
+    """A test run whose detections end in a zip file; works without annotations.
+
+    Args:
+        cfg: Config of the run. Its test evaluator is replaced by one that only collects
+            detections, for the images of the test data set's own annotation file.
+        path: The zip file.
+
+    Raises:
+        UsageError: If the path or the config's test data set is not fit for it.
+    """
+
+    def __init__(self, cfg: Config, path: str) -> None:
+        if not path.endswith('.zip'):
+            raise UsageError(f'--submission must name a .zip file, got {path}')
+        dataset = cfg.test_dataloader.dataset
+        if not str(dataset.get('ann_file', '')).endswith('.json'):
+            raise UsageError('--submission needs a test data set with a COCO json as ann_file')
+        self.path = Path(path)
+        self.ann_file = dataset_path(dataset, dataset.ann_file)
+        self.folder = tempfile.TemporaryDirectory(prefix='submission-')
+        prefix = os.path.join(self.folder.name, 'test')
+        self.result_file = Path(f'{prefix}.bbox.json')
+        cfg.test_evaluator = {
+            'type': 'CocoMetric',
+            'metric': 'bbox',
+            'ann_file': self.ann_file,
+            'format_only': True,
+            'outfile_prefix': prefix,
+        }
+        split = re.sub(r'^(image_info|instances)_', '', Path(self.ann_file).stem)
+        model = re.sub(r'[^A-Za-z0-9-]+', '-', Path(cfg.filename).stem)
+        self.member = f'detections_{split}_{model}_results.json'
+
+    def check_coverage(self, runner: Runner) -> None:
+        """Check that the run will see every image of the annotation file.
+
+        Raises:
+            UsageError: If the data set leaves images out.
+        """
+        expected = set(COCO(self.ann_file).get_img_ids())
+        dataset = runner.test_dataloader.dataset
+        seen = {dataset.get_data_info(index)['img_id'] for index in range(len(dataset))}
+        if expected != seen:
+            raise UsageError(
+                f'--submission must cover {self.ann_file}: {len(expected - seen)} of its '
+                f'{len(expected)} images are left out by the test data set'
+            )
+
+    def write(self) -> None:
+        """Write the zip file from what the run collected; only the first process does."""
+        if not is_main_process():
+            return
+        detections = [_entry(found) for found in json.loads(self.result_file.read_text())]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.path.with_name(f'.{self.path.name}.{os.getpid()}')
+        try:
+            with zipfile.ZipFile(draft, 'w', zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr(self.member, json.dumps(_best(detections)))
+            os.replace(draft, self.path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def _entry(found: dict) -> dict:
+    return {
+        'image_id': found['image_id'],
+        'category_id': found['category_id'],
+        'bbox': [round(value, BOX_DECIMALS) for value in found['bbox']],
+        'score': round(found['score'], SCORE_DECIMALS),
+    }
+
+
+def _best(detections: list[dict]) -> list[dict]:
+    """Return the best ``MAX_DETECTIONS`` of every image."""
+    by_image: dict[int, list[dict]] = {}
+    for found in detections:
+        by_image.setdefault(found['image_id'], []).append(found)
+    return [
+        found
+        for image_id in sorted(by_image)
+        for found in sorted(by_image[image_id], key=lambda found: -found['score'])[:MAX_DETECTIONS]
+    ]

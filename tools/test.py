@@ -1,0 +1,127 @@
+"""Test a detector; the command line is that of MMDetection's tools/test.py and --submission."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
+
+try:
+    from mmdet_alrp.command_line import OneLineParser, UsageError
+except ModuleNotFoundError as missing:
+    if missing.name != 'mmdet_alrp':
+        raise
+    # Not installed: the package lies beside this folder.
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from mmdet_alrp.command_line import OneLineParser, UsageError
+
+from mmdet.engine.hooks.utils import trigger_visualization_hook
+from mmdet.evaluation import DumpDetResults
+from mmengine.config import Config, ConfigDict
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
+
+from mmdet_alrp.engine.input_checks import check_checkpoint, check_data
+from mmdet_alrp.engine.launch import prepare_launch
+from mmdet_alrp.engine.run_config import (
+    add_common_options,
+    build_runner,
+    exit_status_of,
+    load_config,
+)
+from mmdet_alrp.engine.submission import Submission
+
+TTA_META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')
+TTA_META_KEYS += ('flip', 'flip_direction')
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the parsed command line."""
+    parser = OneLineParser(description=__doc__, prog='test.py')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    add_common_options(parser)
+    parser.add_argument('--out', metavar='FILE.pkl', help='write the predictions to this file')
+    parser.add_argument('--show', action='store_true', help='show the predictions in a window')
+    parser.add_argument(
+        '--show-dir', help='draw the predictions; the folder lies in the run of the work dir'
+    )
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds between two windows')
+    parser.add_argument('--tta', action='store_true', help='test-time augmentation')
+    parser.add_argument(
+        '--submission',
+        metavar='FILE.zip',
+        help="write the detections as COCO's test server takes them; measures nothing",
+    )
+    return parser.parse_args(argv)
+
+
+def draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
+    """Make the visualisation hook draw."""
+    if 'visualization' not in cfg.get('default_hooks', {}):
+        raise UsageError(
+            '--show and --show-dir need the hook in the config: '
+            "default_hooks=dict(visualization=dict(type='DetVisualizationHook'))"
+        )
+    trigger_visualization_hook(cfg, args)
+
+
+def augment_at_test_time(cfg: Config) -> None:
+    """Wrap the model and its pipeline; a config without settings for it gets a flip."""
+    if 'tta_model' not in cfg:
+        nms = {'type': 'nms', 'iou_threshold': 0.5}
+        cfg.tta_model = {'type': 'DetTTAModel', 'tta_cfg': {'nms': nms, 'max_per_img': 100}}
+    dataset = cfg.test_dataloader.dataset
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    if 'tta_pipeline' not in cfg:
+        flips = [{'type': 'RandomFlip', 'prob': prob} for prob in (1.0, 0.0)]
+        packing = [{'type': 'PackDetInputs', 'meta_keys': TTA_META_KEYS}]
+        cfg.tta_pipeline = deepcopy(dataset.pipeline)
+        cfg.tta_pipeline[-1] = {'type': 'TestTimeAug', 'transforms': [flips, packing]}
+    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+    dataset.pipeline = cfg.tta_pipeline
+
+
+def draft_of(path: str) -> str:
+    """Return the name under which the predictions are written before they are complete."""
+    return f'{path}.draft.pkl'
+
+
+def collect_predictions(runner: Runner, path: str) -> None:
+    """Have the run write its predictions."""
+    runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=draft_of(path)))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Test."""
+    args = parse_args(argv)
+    cfg = load_config(args)
+    if args.out is not None and not args.out.endswith(('.pkl', '.pickle')):
+        raise UsageError(f'--out must name a .pkl or .pickle file, got {args.out}')
+    check_checkpoint(args.checkpoint, 'checkpoint')
+    cfg.load_from = args.checkpoint
+    submission = Submission(cfg, args.submission) if args.submission else None
+    if args.show or args.show_dir:
+        draw_predictions(cfg, args)
+    if args.tta:
+        augment_at_test_time(cfg)
+    check_data(cfg, ('test',))
+    prepare_launch(cfg)
+    runner = build_runner(cfg)
+    if args.out is not None:
+        collect_predictions(runner, args.out)
+    if submission is not None:
+        submission.check_coverage(runner)
+    runner.test()
+    if args.out is not None and is_main_process():
+        os.replace(draft_of(args.out), args.out)
+    if submission is not None:
+        submission.write()
+
+
+if __name__ == '__main__':
+    sys.exit(exit_status_of(main, 'test.py'))

@@ -1,0 +1,88 @@
+"""Train a detector; the command line is that of MMDetection's tools/train.py."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+try:
+    from mmdet_alrp.command_line import OneLineParser, UsageError
+except ModuleNotFoundError as missing:
+    if missing.name != 'mmdet_alrp':
+        raise
+    # Not installed: the package lies beside this folder.
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from mmdet_alrp.command_line import OneLineParser, UsageError
+
+from mmengine.config import Config
+
+from mmdet_alrp.engine.input_checks import check_checkpoint, check_data, check_last_checkpoint
+from mmdet_alrp.engine.launch import prepare_launch
+from mmdet_alrp.engine.run_config import (
+    add_common_options,
+    build_runner,
+    exit_status_of,
+    load_config,
+    use_mixed_precision,
+)
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the parsed command line."""
+    parser = OneLineParser(description=__doc__, prog='train.py')
+    parser.add_argument('config', help='config file')
+    add_common_options(parser)
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='automatic mixed precision: float16 on CUDA, bfloat16 on the CPU',
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate from auto_scale_lr.base_batch_size to the actual batch',
+    )
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on from this checkpoint; without a value from the latest one in the work dir',
+    )
+    return parser.parse_args(argv)
+
+
+def apply_options(cfg: Config, args: argparse.Namespace) -> None:
+    """Write the options of training into the config."""
+    if args.amp:
+        use_mixed_precision(cfg)
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise UsageError('--auto-scale-lr: the config has no auto_scale_lr.base_batch_size')
+        cfg.auto_scale_lr.enable = True
+    if args.resume == 'auto':
+        check_last_checkpoint(cfg.work_dir)
+        cfg.resume = True
+        cfg.load_from = None
+    elif args.resume is not None:
+        check_checkpoint(args.resume, '--resume')
+        cfg.resume = True
+        cfg.load_from = args.resume
+    elif cfg.get('load_from'):
+        check_checkpoint(cfg.load_from, 'load_from')
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train."""
+    args = parse_args(argv)
+    cfg = load_config(args)
+    apply_options(cfg, args)
+    check_data(cfg, ('train', 'val'))
+    prepare_launch(cfg)
+    build_runner(cfg).train()
+
+
+if __name__ == '__main__':
+    sys.exit(exit_status_of(main, 'train.py'))
