@@ -1,0 +1,1 @@
+"""Parts of the set-up script; standard library only, because nothing is installed yet."""
