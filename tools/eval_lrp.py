@@ -5,20 +5,20 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
+if find_spec('mmdet_alrp') is None:  # not installed: the package lies beside this folder
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 try:
     from mmdet_alrp.evaluation.coco_files import CocoFileError, read_detections, read_ground_truth
-except ModuleNotFoundError as missing:
-    if missing.name != 'mmdet_alrp':
-        raise
-    # Not installed: the package lies beside this folder.
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from mmdet_alrp.evaluation.coco_files import CocoFileError, read_detections, read_ground_truth
-
-from mmdet_alrp.evaluation.lrp import LRPReport, evaluate_lrp
-from mmdet_alrp.evaluation.report_text import class_table, summary_text, write_json
+    from mmdet_alrp.evaluation.lrp import LRPReport, evaluate_lrp
+    from mmdet_alrp.evaluation.report_text import class_table, summary_text, write_json
+except ImportError as misfit:  # the package says which version does not fit, and what to do
+    print(f'eval_lrp.py: error: {" ".join(str(misfit).split())}', file=sys.stderr)
+    sys.exit(2)
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         return fail(f'{error.filename2 or error.filename}: {error.strerror}')
     except ModuleNotFoundError as error:
-        if error.name != 'matplotlib':
+        if (error.name or '').partition('.')[0] != 'matplotlib':
             raise
         return fail('--plot needs matplotlib: pip install matplotlib')
     return 0

@@ -203,6 +203,17 @@ def test_wrong_options(tmp_path, capsys, options):
     assert_one_line(capsys, options[0], options[1])
 
 
+def test_plots_without_matplotlib(tmp_path, capsys, monkeypatch):
+    for name in [name for name in sys.modules if name.partition('.')[0] == 'matplotlib']:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, 'matplotlib', None)
+    files = write(tmp_path, ground_truth(), detections())
+    assert eval_lrp.main([*files, '--plot', str(tmp_path / 'plots')]) == 2
+    assert capsys.readouterr().err == (
+        'eval_lrp.py: error: --plot needs matplotlib: pip install matplotlib\n'
+    )
+
+
 def run_tool(*arguments, cwd):
     command = [sys.executable, str(TOOL), *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd)
@@ -215,4 +226,18 @@ def test_from_the_shell(tmp_path):
     done = run_tool(files[0], 'none.json', cwd=tmp_path)
     assert done.returncode == 2 and done.stdout == ''
     assert done.stderr.splitlines()[-1].startswith('eval_lrp.py: error: none.json')
+    assert 'Traceback' not in done.stderr
+
+
+def test_a_stack_that_does_not_fit_is_one_line(tmp_path):
+    script = (
+        'import runpy, sys\n'
+        'sys.modules["mmdet_alrp.evaluation"] = None\n'
+        f'sys.path.insert(0, {str(ROOT)!r})\n'
+        f'runpy.run_path({str(TOOL)!r}, run_name="__main__")\n'
+    )
+    command = [sys.executable, '-c', script]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith('eval_lrp.py: error: ')
     assert 'Traceback' not in done.stderr
