@@ -65,12 +65,13 @@ def _join_on_cpu(cfg: Config, rank: int, world_size: int, local_rank: int) -> No
     if not distributed.is_initialized():
         distributed.init_process_group('gloo', rank=rank, world_size=world_size)
     cfg.merge_from_dict({'env_cfg': {'dist_cfg': {'backend': 'gloo'}}})
-    if cfg.get('model_wrapper_cfg') is None:
-        cfg.model_wrapper_cfg = {
-            'type': 'MMDistributedDataParallel',
-            'broadcast_buffers': False,
-            'find_unused_parameters': cfg.get('find_unused_parameters', False),
-        }
+    cfg.model_wrapper_cfg = {
+        'type': 'MMDistributedDataParallel',
+        'broadcast_buffers': False,
+        'find_unused_parameters': cfg.get('find_unused_parameters', False),
+        **(cfg.get('model_wrapper_cfg') or {}),
+        'device_ids': None,
+    }
 
 
 def finish_launch() -> None:

@@ -1,0 +1,181 @@
+import json
+import signal
+import socket
+
+import pytest
+import torch
+from conftest import BATCH, EPOCHS, NUM_TRAIN, one_line_error, run_tool, write_config
+
+STEPS = NUM_TRAIN // BATCH
+
+
+def last_checkpoint(work_dir):
+    return torch.load(work_dir / f'epoch_{EPOCHS}.pth', weights_only=True)
+
+
+def train_losses(work_dir):
+    """Loss of every step of all runs in a work dir, oldest first."""
+    lines = []
+    for log in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        lines += [json.loads(line) for line in log.read_text().splitlines()]
+    return [(line['step'], line['loss']) for line in lines if 'loss' in line]
+
+
+def assert_same_end(work_dir, reference_dir):
+    """Weights, buffers, optimiser and schedule agree bit for bit."""
+    ours, reference = last_checkpoint(work_dir), last_checkpoint(reference_dir)
+    torch.testing.assert_close(ours['state_dict'], reference['state_dict'], rtol=0, atol=0)
+    torch.testing.assert_close(
+        ours['optimizer']['state'], reference['optimizer']['state'], rtol=0, atol=0
+    )
+    assert ours['param_schedulers'] == reference['param_schedulers']
+    assert ours['meta']['iter'] == reference['meta']['iter'] == EPOCHS * STEPS
+
+
+def kill_and_resume(config, work_dir, monkeypatch):
+    """Train, kill -9 in the middle of the second epoch, go on with --resume."""
+    killed_before = STEPS + STEPS // 2
+    monkeypatch.setenv('KILL_BEFORE_ITERATION', str(killed_before))
+    killed = run_tool('train.py', config, '--work-dir', work_dir, cwd=work_dir.parent)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+    assert not (work_dir / 'epoch_2.pth').exists()
+    monkeypatch.delenv('KILL_BEFORE_ITERATION')
+    resumed = run_tool('train.py', config, '--work-dir', work_dir, '--resume', cwd=work_dir.parent)
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+
+
+def test_run_logs_every_step_and_measures_ap_and_olrp(trained):
+    losses = train_losses(trained)
+    assert [step for step, _ in losses] == list(range(1, EPOCHS * STEPS + 1))
+    assert losses[-1][1] < losses[0][1]
+    (log,) = trained.glob('*/vis_data/scalars.json')
+    figures = json.loads(log.read_text().splitlines()[-1])
+    assert {'coco/bbox_mAP', 'coco/bbox_oLRP'} <= figures.keys()
+
+
+def test_resume_after_kill_reaches_the_same_end(tiny_config, trained, tmp_path, monkeypatch):
+    kill_and_resume(tiny_config, tmp_path / 'run', monkeypatch)
+    assert_same_end(tmp_path / 'run', trained)
+    after = [step for step, _ in train_losses(tmp_path / 'run')]
+    assert after == [*range(1, STEPS + STEPS // 2 + 1), *range(STEPS + 1, EPOCHS * STEPS + 1)]
+
+
+def test_resume_from_path_reaches_the_same_end(tiny_config, trained, tmp_path):
+    result = run_tool('train.py', tiny_config, '--resume', trained / 'epoch_2.pth', cwd=tmp_path)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert_same_end(tmp_path / 'work_dirs' / 'tiny_focal', trained)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
+
+
+def test_two_cpu_processes_share_an_epoch(tiny_shapes, tmp_path, monkeypatch):
+    config = write_config(tmp_path / 'two.py', tiny_shapes, epochs=1)
+    monkeypatch.setenv('PORT', str(free_port()))
+    half = f'train_dataloader.batch_size={BATCH // 2}'
+    result = run_tool(
+        'dist_train.sh', config, 2, '--auto-scale-lr', '--cfg-options', half, cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    work_dir = tmp_path / 'work_dirs' / 'two'
+    assert [step for step, _ in train_losses(work_dir)] == list(range(1, STEPS + 1))
+    (log,) = work_dir.glob('*/vis_data/scalars.json')
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    rates = [line['lr'] for line in lines if 'loss' in line]
+    # the batch of both processes together is half of auto_scale_lr.base_batch_size
+    assert rates[0] == pytest.approx(0.01 * 0.1 / 2)
+    assert any('coco/bbox_oLRP' in line for line in lines)
+    state = torch.load(work_dir / 'epoch_1.pth', weights_only=True)['state_dict']
+    assert all(value.isfinite().all() for value in state.values())
+
+
+def test_amp_on_the_cpu_trains_in_bfloat16(tiny_shapes, trained, tmp_path):
+    config = write_config(tmp_path / 'amp.py', tiny_shapes, epochs=1)
+    result = run_tool('train.py', config, '--amp', cwd=tmp_path)
+    assert result.returncode == 0, result.stderr[-3000:]
+    work_dir = tmp_path / 'work_dirs' / 'amp'
+    state = torch.load(work_dir / 'epoch_1.pth', weights_only=True)['state_dict']
+    assert all(value.isfinite().all() and value.dtype != torch.bfloat16 for value in state.values())
+    half, full = train_losses(work_dir)[0][1], train_losses(trained)[0][1]
+    assert half != full
+    assert half == pytest.approx(full, rel=0.05)
+
+
+def test_missing_config_ends_the_process_with_status_2(tmp_path):
+    result = run_tool('train.py', 'nowhere.py', cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.endswith('train.py: error: there is no config file nowhere.py\n')
+    assert 'Traceback' not in result.stderr
+
+
+def test_broken_config(tmp_path, capsys):
+    path = tmp_path / 'broken.py'
+    path.write_text('model = dict(\n')
+    assert 'broken.py cannot be read' in one_line_error(capsys, 'train', path)
+
+
+@pytest.mark.parametrize(
+    ('options', 'expected'),
+    [
+        (['--cfg-options', 'train_cfg.max_epochs'], "must be key=value, got 'train_cfg.max_ep"),
+        (['--cfg-options', 'optim_wraper.x=1'], 'did you mean optim_wrapper?'),
+        (['--cfg-options', 'param_scheduler.7.end=1'], 'does not fit the config'),
+        (['--cfg-options', 'work_dir=[a,(b]'], 'brackets'),
+        (['--resume', 'gone.pth'], '--resume: there is no file gone.pth'),
+        (['--resume', 'broken.pth'], 'broken.pth is'),
+        (['--resume', 'empty.pth'], 'empty.pth is'),
+        (['--launcher', 'pytorch'], 'start it with tools/dist_*.sh'),
+        (['--launcher', 'slurm'], 'start it with tools/slurm_*.sh'),
+        (['--nonsense'], 'unrecognized arguments: --nonsense'),
+    ],
+)
+def test_wrong_option(tiny_config, tmp_path, monkeypatch, capsys, options, expected):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'broken.pth').write_bytes(b'no checkpoint')
+    (tmp_path / 'empty.pth').touch()
+    assert expected in one_line_error(capsys, 'train', tiny_config, *options)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='float16 works where CUDA is')
+def test_float16_without_cuda(tiny_config, capsys):
+    options = ['--amp', '--cfg-options', 'optim_wrapper.dtype=float16']
+    line = one_line_error(capsys, 'train', tiny_config, *options)
+    assert 'optim_wrapper.dtype=float16 needs CUDA' in line
+
+
+def test_checkpoint_with_foreign_objects_is_refused(tiny_config, tmp_path, capsys):
+    path = tmp_path / 'foreign.pth'
+    torch.save({'state_dict': {}, 'meta': tmp_path}, path)
+    line = one_line_error(capsys, 'train', tiny_config, '--resume', path)
+    assert 'foreign.pth is no checkpoint that can be loaded safely' in line
+
+
+def test_resume_names_a_checkpoint_that_is_gone(tiny_config, tmp_path, capsys):
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_9.pth'))
+    line = one_line_error(capsys, 'train', tiny_config, '--work-dir', tmp_path, '--resume')
+    assert 'epoch_9.pth' in line
+
+
+@pytest.mark.parametrize(
+    ('root', 'advice'),
+    [
+        ('data/shapes', 'python tools/make_shapes.py data/shapes'),
+        ('data/coco', 'COCO 2017 (cocodataset.org) goes under data/coco'),
+        ('elsewhere', '--cfg-options train_dataloader.dataset.data_root=FOLDER'),
+    ],
+)
+def test_missing_data(tiny_config, tmp_path, monkeypatch, capsys, root, advice):
+    monkeypatch.chdir(tmp_path)
+    option = f'train_dataloader.dataset.data_root={root}'
+    line = one_line_error(capsys, 'train', tiny_config, '--cfg-options', option)
+    assert f'{root}/train.json is missing: the annotation file of the train dataset' in line
+    assert advice in line
+
+
+def test_missing_images(tiny_config, tiny_shapes, capsys):
+    option = 'val_dataloader.dataset.data_prefix.img=nowhere/'
+    line = one_line_error(capsys, 'train', tiny_config, '--cfg-options', option)
+    assert f'{tiny_shapes}/nowhere/ is missing: the folder of the val images' in line
