@@ -66,7 +66,7 @@ def test_numpy_scalars_and_arrays(tmp_path, kind):
 )
 def test_everything_else_is_still_refused(tmp_path, foreign):
     torch.save({'state_dict': foreign}, tmp_path / 'file.pth')
-    with pytest.raises(pickle.UnpicklingError, match='(?i)unsupported'):
+    with pytest.raises(pickle.UnpicklingError, match=r'(?i)unsupported'):
         torch.load(tmp_path / 'file.pth', weights_only=True)
 
 

@@ -2,7 +2,7 @@ import hashlib
 import json
 
 import pytest
-from conftest import load_tool, run_tool
+from tiny_runs import load_tool, run_tool
 
 OPTIONS = ['--train', '70', '--val', '3', '--size', '64x48', '--seed', '5']
 

@@ -3,8 +3,8 @@ import pickle
 import zipfile
 
 import pytest
-from conftest import EPOCHS, one_line_error, run_tool, write_config
 from pycocotools.coco import COCO
+from tiny_runs import EPOCHS, one_line_error, run_tool, write_config
 
 CHECKPOINT = f'epoch_{EPOCHS}.pth'
 

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 import torch
-from conftest import BATCH, EPOCHS, NUM_TRAIN, one_line_error, run_tool, write_config
+from tiny_runs import BATCH, EPOCHS, NUM_TRAIN, one_line_error, run_tool, write_config
 
 STEPS = NUM_TRAIN // BATCH
 
