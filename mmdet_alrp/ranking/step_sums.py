@@ -19,6 +19,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .grid_search import bucketize
+
 
 def table_dtype(device: torch.device) -> torch.dtype:
     """Return the dtype of the small tables: float64, except where the device has none (MPS)."""
@@ -83,7 +85,7 @@ class StepBins:
         values = values.detach()
         # A value at the foot of a ramp is not on it, so that a sum of zeros is exactly zero; a
         # value at a hard step has passed it.
-        bins = torch.bucketize(values, self.value_edges, out_int32=True, right=self.delta == 0)
+        bins = bucketize(values, self.value_edges, right=self.delta == 0)
         if self.delta == 0:
             return Located(bins, None)
         left_edges = torch.cat([self.value_edges[:1], self.value_edges])
