@@ -1,0 +1,10 @@
+_base_ = 'focal_retinanet_r18_shapes.py'
+
+model = dict(
+    bbox_head=dict(
+        type='RankingRetinaHead',
+        loss_cls=dict(_delete_=True, type='ALRPLoss', use_sigmoid=True),
+        loss_bbox=dict(_delete_=True, type='GIoULoss', reduction='none'),
+    )
+)
+custom_hooks = [dict(type='SelfBalanceHook')]
