@@ -150,10 +150,11 @@ def set_up(env: PythonEnv, wanted_python: str) -> None:
     """Bring the environment to the state that the project needs."""
     if stamp.is_valid(env, ROOT):
         return
+    print(f'Setting up {env.folder}', flush=True)
     env.ensure(wanted_python)
     stamp.remove(env)
     progress = Progress(env.logs / 'setup.log')
-    print(f'Setting up {env.folder} (log: {progress.log})')
+    print(f'Log: {progress.log}', flush=True)
     install(env, progress)
     stamp.write(env, ROOT, hide_gpu=prove(env, progress))
     progress.step('Set-up is complete')

@@ -9,7 +9,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from environment.compiler import check_headers, find_compiler, header_folder, precompile
+from environment.compiler import CFLAGS, check_headers, find_compiler, header_folder, precompile
 from environment.progress import Progress, SetupError
 from environment.python_env import PythonEnv
 
@@ -102,7 +102,7 @@ def build(
             flags = precompile(env, progress, Path(header))
             if not flags:
                 print('         the compiler does not take it: the build takes three times as long')
-            variables['CFLAGS'] = flags or '-DNDEBUG -fwrapv -O2 -g0 -w'
+            variables['CFLAGS'] = flags or CFLAGS
         progress.step(f'Compiling the operators of mmcv {version} (minutes; log: {log})')
         status = progress.run(
             command, env=variables, on_line=lambda line: show(line, progress), log=log

@@ -1,0 +1,171 @@
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD_INPUTS = (
+    *('setup.py', 'pyproject.toml', 'MANIFEST.in', 'README.md', 'LICENSE', 'CHANGELOG.md'),
+    *('CONTRIBUTING.md', 'model-index.yml', 'requirements', 'mmdet_alrp', 'configs', 'tools'),
+)
+RESOLVE = """
+import sys, mmdet_alrp
+from mmengine.config import Config
+config = Config.fromfile('child.py')
+print(mmdet_alrp.__file__)
+print(config.model.bbox_head.type, config.train_dataloader.batch_size)
+"""
+
+
+def run(command: list, folder: Path, **env: str) -> subprocess.CompletedProcess:
+    answer = subprocess.run(
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={'PATH': '/usr/bin:/bin', **env},
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    return answer
+
+
+def call_backend(function: str, source: Path, out: Path) -> Path:
+    """Build as pip does, without isolation and without any download."""
+    out.mkdir()
+    code = f'from setuptools import build_meta\nprint(build_meta.{function}({str(out)!r}))'
+    name = run([sys.executable, '-W', 'ignore', '-c', code], source).stdout.splitlines()[-1]
+    return out / name
+
+
+@pytest.fixture(scope='module')
+def source(tmp_path_factory):
+    """A copy of the sources, in a path with a space, without anything built or cached."""
+    folder = tmp_path_factory.mktemp('a project') / 'source'
+    folder.mkdir()
+    leave = shutil.ignore_patterns('__pycache__', '.mim', '*.egg-info')
+    for name in BUILD_INPUTS:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=leave)
+        else:
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def wheel(source, tmp_path_factory):
+    return call_backend('build_wheel', source, tmp_path_factory.mktemp('wheel') / 'dist')
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Somebody else's project, with a config based on one of ours."""
+    folder = tmp_path / 'other'
+    folder.mkdir()
+    (folder / 'child.py').write_text(
+        "_base_ = 'mmdet_alrp::alrp_retinanet_r50_500.py'\ntrain_dataloader = dict(batch_size=3)\n",
+        'utf-8',
+    )
+    return folder
+
+
+def test_wheel_carries_every_config_and_tool(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    for folder in ('configs', 'tools'):
+        for file in (ROOT / folder).rglob('*.py'):
+            assert f'mmdet_alrp/.mim/{file.relative_to(ROOT).as_posix()}' in names
+    assert 'mmdet_alrp/.mim/model-index.yml' in names
+    assert not [name for name in names if '__pycache__' in name or name.startswith('tests/')]
+
+
+def test_wheel_does_not_pull_the_stack(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        file = next(name for name in archive.namelist() if name.endswith('.dist-info/METADATA'))
+        lines = archive.read(file).decode().splitlines()
+    needed = {
+        line.partition(': ')[2]
+        for line in lines
+        if line.startswith('Requires-Dist: ') and 'extra ==' not in line
+    }
+    assert needed == {'numpy', 'pycocotools'}
+
+
+def test_config_resolves_from_an_installed_wheel(wheel, project, tmp_path):
+    target = tmp_path / 'site packages'
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(target)
+    answer = run([sys.executable, '-W', 'ignore', '-c', RESOLVE], project, PYTHONPATH=str(target))
+    origin, built = answer.stdout.splitlines()[-2:]
+    assert Path(origin).is_relative_to(target)
+    assert built == 'RankingRetinaHead 3'
+
+
+def test_config_resolves_without_the_import_by_the_python_expression(wheel, project, tmp_path):
+    target = tmp_path / 'site'
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(target)
+    (project / 'child.py').write_text(
+        "_base_ = __import__('mmdet_alrp').config_scope.config_path('alrp_retinanet_r50_500.py')\n",
+        'utf-8',
+    )
+    code = RESOLVE.replace('import sys, mmdet_alrp\n', '').replace('mmdet_alrp.__file__', '1')
+    answer = run([sys.executable, '-W', 'ignore', '-c', code], project, PYTHONPATH=str(target))
+    assert 'RankingRetinaHead' in answer.stdout
+
+
+def test_editable_install_links_to_the_sources(source, project, tmp_path):
+    copy = tmp_path / 'editable source'
+    shutil.copytree(source, copy, ignore=shutil.ignore_patterns('build', '*.egg-info'))
+    wheel = call_backend('build_editable', copy, tmp_path / 'dist')
+    with zipfile.ZipFile(wheel) as archive:
+        assert not [name for name in archive.namelist() if '.mim/' in name]
+    link = copy / 'mmdet_alrp' / '.mim' / 'configs'
+    assert link.is_symlink() and link.samefile(copy / 'configs')
+    answer = run([sys.executable, '-W', 'ignore', '-c', RESOLVE], project, PYTHONPATH=str(copy))
+    assert answer.stdout.splitlines()[-1] == 'RankingRetinaHead 3'
+
+
+def test_rebuilt_wheel_drops_a_deleted_config(source, tmp_path):
+    copy = tmp_path / 'source'
+    shutil.copytree(source, copy, ignore=shutil.ignore_patterns('build', '*.egg-info'))
+    extra = copy / 'configs' / 'soon_gone.py'
+    extra.write_text('x = 1\n', 'utf-8')
+    first = call_backend('build_wheel', copy, tmp_path / 'first')
+    extra.unlink()
+    second = call_backend('build_wheel', copy, tmp_path / 'second')
+    name = 'mmdet_alrp/.mim/configs/soon_gone.py'
+    assert name in zipfile.ZipFile(first).namelist()
+    assert name not in zipfile.ZipFile(second).namelist()
+
+
+def test_sdist_builds_the_same_wheel(source, wheel, tmp_path):
+    sdist = call_backend('build_sdist', source, tmp_path / 'sdist')
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path / 'unpacked', filter='data')
+    (unpacked,) = (tmp_path / 'unpacked').iterdir()
+    again = call_backend('build_wheel', unpacked, tmp_path / 'again')
+    assert set(zipfile.ZipFile(again).namelist()) == set(zipfile.ZipFile(wheel).namelist())
+
+
+def test_unknown_config_names_the_known_ones(monkeypatch, source):
+    from mmdet_alrp import config_scope
+
+    monkeypatch.setattr(config_scope, 'CONFIGS', source / 'configs')
+    with pytest.raises(FileNotFoundError, match=r'has no config .*alrp_retinanet_r50_500\.py'):
+        config_scope.find_config('mmdet_alrp::no_such.py', 'child.py')
+    monkeypatch.setattr(config_scope, 'CONFIGS', source / 'nowhere')
+    with pytest.raises(FileNotFoundError, match=r'pip install -e \.'):
+        config_scope.find_config('mmdet_alrp::no_such.py', 'child.py')
+
+
+def test_other_packages_resolve_as_before(tmp_path):
+    from mmdet_alrp import config_scope
+
+    path, scope = config_scope.find_config('mmdet::_base_/default_runtime.py', 'child.py')
+    assert path.endswith('default_runtime.py') and scope == 'mmdet'
+    path, scope = config_scope.find_config('base.py', str(tmp_path / 'child.py'))
+    assert path == str(tmp_path / 'base.py') and scope is None

@@ -1,0 +1,261 @@
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / 'tools'))
+
+import setup_env  # noqa: E402
+from environment import compiler, mmcv_wheel, stamp  # noqa: E402
+from environment.progress import Progress, SetupError  # noqa: E402
+from environment.python_env import MARKER, PythonEnv, find_python  # noqa: E402
+
+
+def write_script(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('#!/bin/sh\n' + text + '\n', 'utf-8')
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def this_env(tmp_path):
+    """An environment whose python is the one that runs the tests."""
+    env = PythonEnv(tmp_path / 'an env')
+    write_script(env.python, f'exec "{sys.executable}" "$@"')
+    env.logs.mkdir()
+    return env
+
+
+def call(*args: str, **env: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, str(ROOT / 'tools' / 'setup_env.py'), *args],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **env},
+    )
+
+
+def test_wanted_python_must_fit(tmp_path):
+    old = write_script(tmp_path / 'python3.8', 'echo \'[[3, 8], "/x/python3.8"]\'')
+    with pytest.raises(SetupError, match=r'is Python 3\.8; Python 3\.10 to 3\.12 is needed'):
+        find_python(str(old))
+    with pytest.raises(SetupError, match='does not run'):
+        find_python(str(tmp_path / 'none'))
+
+
+def test_running_python_is_chosen():
+    assert Path(find_python()).samefile(sys.executable)
+
+
+def test_another_python_is_chosen_where_the_running_one_is_too_new(tmp_path, monkeypatch):
+    new = write_script(tmp_path / 'new', 'echo \'[[3, 14], "/x/new"]\'')
+    write_script(tmp_path / 'bin' / 'python3.12', 'echo \'[[3, 12], "/x/python3.12"]\'')
+    monkeypatch.setattr(sys, 'executable', str(new))
+    monkeypatch.setenv('PATH', str(tmp_path / 'bin'))
+    assert find_python() == '/x/python3.12'
+    monkeypatch.setenv('PATH', str(tmp_path))
+    with pytest.raises(SetupError, match=r'no Python 3\.10 to 3\.12 found'):
+        find_python()
+
+
+def test_foreign_folder_is_never_cleared(tmp_path):
+    folder = tmp_path / 'mine'
+    folder.mkdir()
+    (folder / 'thesis.txt').write_text('x', 'utf-8')
+    answer = call('--venv', str(folder))
+    assert answer.returncode == 2 and 'Traceback' not in answer.stderr
+    assert answer.stderr.startswith('Set-up failed:') and 'VENV=' in answer.stderr
+    assert (folder / 'thesis.txt').exists()
+
+
+def test_half_made_environment_of_ours_is_made_again(tmp_path, monkeypatch):
+    env = PythonEnv(tmp_path / 'env')
+    env.folder.mkdir()
+    (env.folder / MARKER).touch()
+    (env.folder / 'rest').touch()
+    created = []
+    monkeypatch.setattr(PythonEnv, 'create', lambda self, python: created.append(python))
+    env.ensure(sys.executable)
+    assert len(created) == 1 and not (env.folder / 'rest').exists()
+
+
+def test_user_environment_keeps_what_it_has(this_env):
+    lines = setup_env.choose_constraints(this_env).read_text('utf-8').splitlines()
+    assert not [line for line in lines if line.startswith(('torch==', 'numpy==', 'mmdet=='))]
+    (this_env.folder / MARKER).touch()
+    assert setup_env.choose_constraints(this_env) == setup_env.CONSTRAINTS
+
+
+def test_every_requirement_has_a_pin():
+    pinned = {
+        setup_env.normalize(line.partition('==')[0])
+        for line in setup_env.CONSTRAINTS.read_text('utf-8').splitlines()
+        if '==' in line
+    }
+    wanted = set(setup_env.BUILD) | {'mmcv'}
+    for name in ('stack', 'tests', 'seg'):
+        wanted |= set((ROOT / 'requirements' / f'{name}.txt').read_text('utf-8').split())
+    assert wanted <= pinned
+    assert setup_env.pinned_version('mmcv') == '2.1.0'
+
+
+def test_stamp_notices_every_change(this_env, tmp_path, monkeypatch):
+    root = tmp_path / 'project'
+    for name in stamp.INPUTS:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if name == 'requirements':
+            path.mkdir()
+            (path / 'constraints.txt').write_text('torch==2.13.0\n', 'utf-8')
+        else:
+            path.write_text('x', 'utf-8')
+    (root / 'mmdet_alrp' / '.mim').mkdir()
+    state = {'torch': '2.13.0', 'operators': 1}
+    monkeypatch.setattr(stamp, 'read_state', lambda env: dict(state))
+    assert not stamp.is_valid(this_env, root)
+    stamp.write(this_env, root, hide_gpu=False)
+    assert stamp.is_valid(this_env, root)
+    state['torch'] = '2.12.0'
+    assert not stamp.is_valid(this_env, root)
+    state['torch'] = '2.13.0'
+    (root / 'requirements' / 'constraints.txt').write_text('torch==2.14.0\n', 'utf-8')
+    assert not stamp.is_valid(this_env, root)
+    stamp.write(this_env, root, hide_gpu=False)
+    stamp.remove(this_env)
+    assert not stamp.is_valid(this_env, root)
+
+
+def test_finished_environment_goes_straight_to_the_command(this_env):
+    stamp.write(this_env, ROOT, hide_gpu=True)
+    if not (ROOT / 'mmdet_alrp' / '.mim').is_dir():
+        pytest.skip('the project is not installed here')
+    code = 'import os; print(repr(os.environ["CUDA_VISIBLE_DEVICES"]))'
+    answer = call('--venv', str(this_env.folder), '--', '-c', code)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.splitlines() == [
+        'mmcv has no CUDA operators here: running on the CPU',
+        "''",
+    ]
+
+
+def test_state_sees_installed_packages_and_operators(this_env):
+    state = stamp.read_state(this_env)
+    assert state['mmcv'] and state['operators'] >= 1 and state['python'] == sys.version
+
+
+def test_examine_reads_the_stack(this_env):
+    found = setup_env.examine(this_env)
+    assert list(found) == ['torch', 'mmengine', 'mmcv', 'mmdet']
+    assert found['torch'] == (True, '')
+
+
+def make_wheel(path: Path, member: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, 'w') as archive:
+        archive.writestr(member, 'x')
+    return path
+
+
+def test_kept_wheel_is_taken_only_whole_and_with_operators(this_env, tmp_path, monkeypatch):
+    monkeypatch.setenv('MMDET_ALRP_CACHE', str(tmp_path / 'a cache'))
+    target = this_env.ask(mmcv_wheel.ASK_TARGET)
+    assert target.startswith(f'cp{sys.version_info[0]}{sys.version_info[1]}-torch')
+    kept = tmp_path / 'a cache' / 'wheels' / target / 'mmcv-2.1.0-cp3-any.whl'
+    built = []
+
+    def build(env, constraints, version, target, folder, progress):
+        built.append(version)
+        return make_wheel(folder / 'mmcv-2.1.0-cp3-any.whl', 'mmcv/_ext.so')
+
+    monkeypatch.setattr(mmcv_wheel, 'build', build)
+    monkeypatch.setattr(mmcv_wheel, 'find_compiler', lambda: 'c++')
+    monkeypatch.setattr(mmcv_wheel, 'check_headers', lambda env: None)
+    progress = Progress(tmp_path / 'log')
+    arguments = (this_env, tmp_path / 'constraints.txt', '2.1.0', progress)
+    make_wheel(kept, 'mmcv/__init__.py')  # without operators
+    assert mmcv_wheel.get_wheel(*arguments) == kept and built == ['2.1.0']
+    assert mmcv_wheel.get_wheel(*arguments) == kept and built == ['2.1.0']
+    kept.write_bytes(b'cut off')
+    assert mmcv_wheel.get_wheel(*arguments) == kept and built == ['2.1.0'] * 2
+    assert mmcv_wheel.has_operators(kept)
+
+
+def test_cache_folder_follows_the_environment(monkeypatch, tmp_path):
+    monkeypatch.delenv('MMDET_ALRP_CACHE', raising=False)
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    assert mmcv_wheel.cache_folder() == tmp_path / 'mmdet_alrp'
+    monkeypatch.setenv('MMDET_ALRP_CACHE', str(tmp_path / 'own'))
+    assert mmcv_wheel.cache_folder() == tmp_path / 'own'
+
+
+def test_missing_compiler_is_one_clear_line(monkeypatch):
+    monkeypatch.setenv('CXX', 'no-such-compiler')
+    with pytest.raises(SetupError, match=r'no C\+\+ compiler \(no-such-compiler\) found'):
+        compiler.find_compiler()
+
+
+def test_missing_headers_are_one_clear_line(this_env, monkeypatch):
+    monkeypatch.setattr(PythonEnv, 'ask', lambda self, script: '/nowhere')
+    with pytest.raises(SetupError, match='headers of Python are missing'):
+        compiler.check_headers(this_env)
+
+
+@pytest.mark.parametrize(
+    ('output', 'first', 'advice'),
+    [
+        (
+            'a.cpp:3:10: fatal error: Python.h: No such file',
+            'a.cpp:3:10: fatal',
+            'headers of Python',
+        ),
+        ('a.cpp:7:1: error: x was not declared\nb.cpp:1:1: error: y', 'a.cpp:7:1: error: x', 'log'),
+        ('c++: fatal error: Killed signal terminated program cc1plus', 'c++: fatal', 'MAX_JOBS=1'),
+        ('fatal error: error writing to x.s: No space left on device', 'fatal error', 'room on'),
+        ('ERROR: No matching distribution found for mmcv', 'no error line', 'package index'),
+    ],
+)
+def test_failed_build_names_first_error_and_remedy(tmp_path, output, first, advice):
+    log = tmp_path / 'build.log'
+    log.write_text(f'[1/77] c++ -DX="error: " -c a.cpp\n{output}\n', 'utf-8')
+    text = mmcv_wheel.explain_failure(log)
+    assert f'First error: {first}' in text
+    assert advice in text.partition('What to do: ')[2] and str(log) in text
+
+
+def test_progress_counts_compiled_files(tmp_path, capsys):
+    progress = Progress(tmp_path / 'log')
+    for line in ('  [10/77] c++ -c a.cpp', 'noise [3/4]', '[77/77] c++ -c b.cpp'):
+        mmcv_wheel.show(line, progress)
+    out = capsys.readouterr().out
+    assert '10 of 77 files compiled' in out and '77 of 77' in out and '3 of 4' not in out
+
+
+def test_precompiled_header_is_not_tried_in_a_path_with_blanks(this_env, tmp_path):
+    folder = tmp_path / 'with blank'
+    folder.mkdir()
+    assert compiler.precompile(this_env, Progress(tmp_path / 'log'), folder) == ''
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize('taken', [True, False])
+def test_precompiled_header_counts_only_with_proof(this_env, tmp_path, monkeypatch, taken):
+    folder = tmp_path / 'header'
+    folder.mkdir()
+    mark = '!' if taken else 'x'
+    gch = folder / 'torch_types.h.gch'
+    fake = write_script(tmp_path / 'fake-c++', f'echo "{mark} {gch}" >&2')
+    monkeypatch.setenv('CXX', str(fake))
+    monkeypatch.setattr(compiler, 'build_flags', lambda env: ['-O2'])
+    flags = compiler.precompile(this_env, Progress(tmp_path / 'log'), folder)
+    assert flags == (f'{compiler.CFLAGS} -include {folder}/torch_types.h' if taken else '')
+
+
+def test_flags_of_the_build(this_env):
+    flags = compiler.build_flags(this_env)
+    assert '-O2' in flags and '-std=c++17' in flags and '-DTORCH_EXTENSION_NAME=_ext' in flags
+    assert '-g' not in flags
