@@ -6,11 +6,14 @@ _base_ = [
 
 custom_imports = dict(imports=['mmdet_alrp'], allow_failed_imports=False)
 model = dict(
+    neck=dict(out_channels=64),
     bbox_head=dict(
         type='RetinaATSSHead',
+        in_channels=64,
+        feat_channels=64,
         num_classes=5,
         loss_bbox=dict(_delete_=True, type='GIoULoss', loss_weight=2.0),
-    )
+    ),
 )
 max_epochs = 6
 train_cfg = dict(max_epochs=max_epochs, val_interval=2)
