@@ -131,9 +131,8 @@ def train_and_judge(
     """
     run = tracked_run(name, args, data_stamp)
     run.train(args.retrain)
-    detections = run.folder / 'detections.bbox.json'
-    if not is_newer(detections, run.checkpoint()):
-        run.evaluate()
+    run.evaluate()
+    detections = Path(f'{run.cfg.test_evaluator.outfile_prefix}.bbox.json')
     coco_gt = read_ground_truth(args.data_root / 'val.json', 'bbox')
     coco_dt = read_detections(detections, coco_gt, 'bbox')
     report = evaluate_lrp(coco_gt, coco_dt)
@@ -155,11 +154,6 @@ def train_and_judge(
         metrics={figure: report.summary()[figure] for figure in FIGURES},
     )
     return figures, [pictures[0], curves, plots[0].parent, detections]
-
-
-def is_newer(file: Path, than: Path) -> bool:
-    """Whether a file was made from another that has not changed since."""
-    return file.is_file() and file.stat().st_mtime > than.stat().st_mtime
 
 
 def run_device() -> str:

@@ -105,21 +105,30 @@ class TrackedRun:
             self.cfg.dump(self.config_file)
             seconds = self.note().get('seconds', 0.0)
             note = {'digest': self.digest(), 'finished': False, 'seconds': seconds}
-            write_json(self.folder / 'demo_run.json', note)
+            self._write_note(note)
             started = time.monotonic()
             options = ['--work-dir', str(self.folder), '--resume', *['--amp'] * self.amp]
-            self._start('train.py', options, lock)
-            seconds += time.monotonic() - started
-            write_json(
-                self.folder / 'demo_run.json', {**note, 'finished': True, 'seconds': seconds}
-            )
+            try:
+                self._start('train.py', options, lock)
+                note['finished'] = True
+            finally:
+                note['seconds'] += time.monotonic() - started
+                self._write_note(note)
 
     def evaluate(self) -> None:
-        """Evaluate the last checkpoint with tools/test.py, as the config's evaluator says."""
+        """Evaluate the last checkpoint with tools/test.py, unless that was done."""
+        checkpoint, note = self.checkpoint(), self.note()
+        if checkpoint is None:
+            raise UsageError(f'{self.folder}: the checkpoint is gone: use --retrain')
+        if note.get('evaluated') == checkpoint.name:
+            return
         self.cfg.dump(self.config_file)
-        work_dir = ['--work-dir', str(self.folder / 'test')]
-        print(f'{self.name}: evaluating {self.checkpoint()}', flush=True)
-        self._start('test.py', [str(self.checkpoint()), *work_dir])
+        print(f'{self.name}: evaluating {checkpoint}', flush=True)
+        self._start('test.py', [str(checkpoint), '--work-dir', str(self.folder / 'test')])
+        self._write_note({**note, 'evaluated': checkpoint.name})
+
+    def _write_note(self, note: dict) -> None:
+        write_json(self.folder / 'demo_run.json', note)
 
     def _move_aside(self) -> None:
         if not self.folder.exists():
@@ -172,7 +181,8 @@ def progress_line(line: str, epochs: int) -> str:
         return f'epoch {epoch:>{width}}/{epochs}  {done:>{len(total)}}/{total}  ETA {eta}  {shown}'
     if EVALUATION.search(line):
         known = [(name, figures[key]) for key, name in EVAL_FIGURES.items() if key in figures]
-        return 'validation: ' + '  '.join(f'{name} {value}' for name, value in known)
+        kind = 'validation' if 'Epoch(val)' in line else 'final evaluation'
+        return f'{kind}: ' + '  '.join(f'{name} {value}' for name, value in known)
     return ''
 
 
