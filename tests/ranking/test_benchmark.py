@@ -1,0 +1,68 @@
+"""The benchmark runs, times what it claims to, and refuses wrong arguments in one line."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import oracle
+import pytest
+import torch
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / 'tools' / 'benchmarks'
+
+
+def run_tool(*args: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(BENCHMARKS / 'ranking_losses.py'), *args]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_table_and_json(tmp_path):
+    out = tmp_path / 'times.json'
+    done = run_tool(
+        *('--sizes', '500', '2e3', '--positives', '5', '50', '--repeat', '2'),
+        *('--threads', '1', '--loop-limit', '50000', '--json', str(out)),
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith('|')]
+    assert len(rows) == 4  # head, rule, one a size
+    assert 'note: no loop at 2,000 logits x 50 positives' in done.stdout
+    assert rows[3].endswith('| - |') and not rows[2].endswith('| - |')
+    written = json.loads(out.read_text())
+    assert (written['threads'], written['torch']) == (1, torch.__version__)
+    small, large = written['seconds']
+    assert (small['logits'], large['positives']) == (500, 50)
+    assert 'loop' in small and 'loop' not in large
+    assert all(small[name] > 0 for name in ('aLRP', 'AP', 'NDCG', 'focal', 'sort', 'loop'))
+    assert [path.name for path in tmp_path.iterdir()] == ['times.json']
+
+
+def test_the_loop_that_is_timed_computes_the_same_gradient(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import ranking_contestants
+
+    batch = ranking_contestants.make_batch(400, 12, torch.device('cpu'))
+    expected = oracle.alrp_cls(*batch).grad.float()
+    for contestant in (ranking_contestants.loop_over_positives, ranking_contestants.our_alrp):
+        torch.testing.assert_close(contestant(*batch), expected, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ('args', 'said'),
+    [
+        (['--sizes', '10', '--positives', '20'], '20 positives do not fit into 10 logits'),
+        (['--sizes', '1.5'], 'whole number'),
+        (['--sizes', '100', '200'], '--positives is needed'),
+        (['--sizes', '10', '20', '30', '--positives', '1', '2'], 'as --sizes, got 2'),
+        (['--device', 'nowhere'], '--device'),
+        (['--device', 'meta'], '--device must be cpu, cuda or cuda:N, got meta'),
+        (['--json', 'no/such/folder/x.json'], 'no folder no/such/folder'),
+        (['--json', str(BENCHMARKS)], 'is a folder'),
+        (['--repeat', '0'], '--repeat'),
+    ],
+)
+def test_wrong_arguments(args, said):
+    done = run_tool(*args)
+    assert done.returncode == 2
+    assert said in done.stderr and done.stderr.count('\n') == 1
+    assert done.stdout == ''

@@ -1,0 +1,119 @@
+"""What ranking_losses.py times beside the package's losses: a loop, a sort, focal loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from mmdet_alrp.ranking import alrp_loss, average_precision_loss, ndcg_loss
+
+DELTA = 1.0
+Contestant = Callable[[Tensor, Tensor, Tensor], object]
+
+
+def make_batch(
+    num_logits: int, num_pos: int, device: torch.device, seed: int = 0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw the scores of a detector early in training.
+
+    A classifier whose bias is initialised for a prior of 0.01 starts at logits of -4.6; positives
+    stand a little above, so that hardly any negative lies below all ramps: the dear case.
+
+    Returns:
+        ``logits`` (n,), requiring a gradient, ``targets`` (n,) and ``loc_errors`` (num_pos,).
+    """
+    gen = torch.Generator().manual_seed(seed)
+    logits = torch.randn(num_logits, generator=gen) - 4.6
+    places = torch.randperm(num_logits, generator=gen)[:num_pos]
+    targets = torch.zeros(num_logits, dtype=torch.long)
+    targets[places] = 1
+    logits[places] += 0.6
+    loc_errors = torch.rand(num_pos, generator=gen)
+    return logits.to(device).requires_grad_(), targets.to(device), loc_errors.to(device)
+
+
+def loop_over_positives(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
+    """Compute aLRP's classification gradient one positive at a time.
+
+    The usual short cut is taken: only negatives that some ramp reaches are looked at.
+    """
+    scores = logits.detach()
+    is_pos = targets == 1
+    pos = scores[is_pos]
+    is_relevant = (targets == 0) & (scores >= pos.min() - DELTA)
+    neg = scores[is_relevant]
+    pos_grad, neg_grad = torch.zeros_like(pos), torch.zeros_like(neg)
+    for i in range(len(pos)):
+        among = ((pos - pos[i]) / (2 * DELTA) + 0.5).clamp_(0, 1)
+        among[i] = 0
+        above = ((neg - pos[i]) / (2 * DELTA) + 0.5).clamp_(0, 1)
+        num_fp = above.sum()
+        surplus = (num_fp + (among * loc_errors).sum()) / (1 + among.sum() + num_fp)
+        surplus = torch.where(num_fp > 0, surplus, 0)
+        pos_grad[i] = -surplus
+        neg_grad += above * (surplus / num_fp.clamp(min=1e-6))
+    grad = torch.zeros_like(scores)
+    grad[is_pos], grad[is_relevant] = pos_grad, neg_grad
+    return grad / len(pos)
+
+
+def sort_logits(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
+    """Only sort: a lower bound for every method that sorts its negatives."""
+    return logits.detach().sort(descending=True).values
+
+
+def focal(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
+    """Sigmoid focal loss (gamma 2, alpha .25) in plain PyTorch, forward and backward."""
+    target = targets.to(logits.dtype)
+    probs = logits.sigmoid()
+    miss = (1 - probs) * target + probs * (1 - target)
+    weight = (0.25 * target + 0.75 * (1 - target)) * miss**2
+    loss = F.binary_cross_entropy_with_logits(logits, target, reduction='none') * weight
+    return torch.autograd.grad(loss.sum() / len(loc_errors), logits)[0]
+
+
+def focal_op(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
+    """Sigmoid focal loss by mmcv's CUDA kernel: one class, so that label 1 is background."""
+    from mmcv.ops import sigmoid_focal_loss
+
+    loss = sigmoid_focal_loss(logits[:, None], 1 - targets, 2.0, 0.25, None, 'none')
+    return torch.autograd.grad(loss.sum() / len(loc_errors), logits)[0]
+
+
+def our_alrp(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
+    """The package's aLRP loss, both parts, forward and backward."""
+    loss_cls, loss_loc = alrp_loss(logits, targets, loc_errors.detach().requires_grad_(), DELTA)
+    return torch.autograd.grad(loss_cls + loss_loc, logits)[0]
+
+
+def our_ap(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
+    """The package's AP loss, forward and backward."""
+    return torch.autograd.grad(average_precision_loss(logits, targets, DELTA), logits)[0]
+
+
+def our_ndcg(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
+    """The package's NDCG loss, forward and backward."""
+    return torch.autograd.grad(ndcg_loss(logits, targets, DELTA), logits)[0]
+
+
+def choose_contestants(device: torch.device) -> dict[str, Contestant]:
+    """All contestants by name; mmcv's focal loss only where its kernel runs."""
+    chosen: dict[str, Contestant] = {
+        'aLRP': our_alrp,
+        'AP': our_ap,
+        'NDCG': our_ndcg,
+        'focal': focal,
+        'sort': sort_logits,
+        'loop': loop_over_positives,
+    }
+    if device.type == 'cuda':
+        try:
+            focal_op(*make_batch(64, 4, device))
+        except (ImportError, RuntimeError) as reason:
+            print(f'note: without the focal loss of mmcv: {str(reason).splitlines()[0]}')
+        else:
+            chosen['focal (mmcv)'] = focal_op
+    return chosen
