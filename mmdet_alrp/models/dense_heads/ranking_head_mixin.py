@@ -6,7 +6,7 @@ import logging
 from typing import Any, NamedTuple
 
 from mmengine.logging import print_log
-from torch import Tensor, cat
+from torch import Tensor, cat, int8
 
 STEPS_WITHOUT_POSITIVES = 50  # in a row, before a head says so
 
@@ -73,7 +73,7 @@ class RankingHeadMixin:
         labels = gathered.labels
         num_classes = gathered.cls_score.size(1)
         pos_index = ((labels >= 0) & (labels < num_classes)).nonzero().squeeze(1)
-        targets = labels.new_zeros(gathered.cls_score.shape, dtype=labels.dtype).char()
+        targets = labels.new_zeros(gathered.cls_score.shape, dtype=int8)
         targets.masked_fill_((gathered.label_weights <= 0).unsqueeze(1), -1)
         targets[pos_index, labels[pos_index]] = 1
         self._watch_positives(len(pos_index))

@@ -49,10 +49,10 @@ class ALRPLoss(nn.Module):
             raise ValueError('ALRPLoss ranks independent class scores: use_sigmoid must be True')
         if not 0 <= tau < 1:
             raise ValueError(f'tau must be an IoU in [0, 1), got {tau}')
-        if not delta >= 0:
-            raise ValueError(f'delta must be >= 0, got {delta}')
-        if not loss_weight >= 0:
-            raise ValueError(f'loss_weight must be >= 0, got {loss_weight}')
+        if not 0 <= delta < float('inf'):
+            raise ValueError(f'delta must be a finite number >= 0, got {delta}')
+        if not 0 <= loss_weight < float('inf'):
+            raise ValueError(f'loss_weight must be a finite number >= 0, got {loss_weight}')
         self.delta = delta
         self.tau = tau
         self.loss_weight = loss_weight

@@ -57,9 +57,9 @@ class SelfBalance(nn.Module):
             Whether the ratio was set; it stays as it was where the sums give none: no positive in
             the whole period, or a loss that was not finite.
         """
-        self.sums.zero_()
         ratio = sums.sum() / sums[1]
         usable = bool(sums[1] > 0) and bool(ratio.isfinite())
+        self.sums.zero_()
         if usable:
             self.ratio.copy_(ratio)
         return usable
