@@ -176,7 +176,7 @@ def write_report(columns: list[tuple[str, RunFigures]], path: Path) -> None:
     """Print the table and write it as Markdown."""
     rows = table_rows(columns)
     notes = [f'{name}: {run.source()}' for name, run in columns]
-    if columns[0][1].epochs != columns[1][1].epochs and columns[1][1].epochs is not None:
+    if columns[1][1].epochs not in (None, columns[0][1].epochs):
         notes.append('The two columns have different numbers of epochs: they do not compare.')
     print(f'\n{plain_table(rows)}\n')
     print('\n'.join(notes))
