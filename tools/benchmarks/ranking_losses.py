@@ -168,7 +168,7 @@ def table(rows: list[dict]) -> str:
     lines = ['| ' + ' | '.join(head) + ' |', '|' + ' ---: |' * len(head)]
     for row in rows:
         cells = [f'{row["logits"]:,}', f'{row["positives"]:,}']
-        cells += [f'{1000 * row[name]:.3g}' for name in OURS]
+        cells += [f'{1000 * row[name]:,.{0 if row[name] >= 0.1 else 1}f}' for name in OURS]
         cells += [ratio(row, name, other) for other in focals for name in OURS]
         cells += [ratio(row, other, 'aLRP') for other in ('sort', 'loop')]
         lines.append('| ' + ' | '.join(cells) + ' |')
