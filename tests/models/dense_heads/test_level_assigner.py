@@ -17,7 +17,7 @@ NONE_IGNORED = [boxes_of(), boxes_of()]  # as data pipelines hand it over
 def positives(head, truths, metas):
     """How many anchors the head makes positive."""
     sizes = [level.shape[-2:] for level in features()]
-    anchors, valid = head.get_anchors(sizes, metas)
+    anchors, valid = head.get_anchors(sizes, metas, device='cpu')
     labels = torch.cat(head.get_targets(anchors, valid, truths, metas, NONE_IGNORED)[0], dim=1)
     return int(((labels >= 0) & (labels < head.num_classes)).sum())
 

@@ -5,6 +5,8 @@ from mmdet.registry import MODELS, TASK_UTILS
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
+import mmdet_alrp  # noqa: F401 - registers the heads
+
 CHANNELS = 8
 STRIDES = [8, 16, 32]
 MAX_IOU = {
