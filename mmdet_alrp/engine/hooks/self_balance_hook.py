@@ -37,12 +37,22 @@ class SelfBalanceHook(Hook):
     priority = 'NORMAL'  # before the hooks that log and save
 
     def __init__(self, interval: int | None = None) -> None:
-        if interval is not None and (not isinstance(interval, int) or interval < 1):
+        if interval is not None and (type(interval) is not int or interval < 1):
             raise ValueError(f'interval must be a positive integer or None, got {interval!r}')
         self.interval = interval
 
     def before_train(self, runner: Runner) -> None:
-        """Find out how long a period is; say so if there is nothing to balance."""
+        """Find out how long a period is; say so if there is nothing to balance.
+
+        Raises:
+            ValueError: If DistributedDataParallel broadcasts buffers: the sums of the first process
+                would replace those of the others in every step.
+        """
+        if get_world_size() > 1 and getattr(runner.model, 'broadcast_buffers', False):
+            raise ValueError(
+                'SelfBalanceHook sums the losses of all processes in buffers: '
+                'model_wrapper_cfg must have broadcast_buffers=False'
+            )
         if not self._balances(runner):
             runner.logger.warning('SelfBalanceHook: no loss of this model has a self-balance ratio')
         self._period = self.interval
