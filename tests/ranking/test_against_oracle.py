@@ -109,6 +109,18 @@ def test_random_sizes(delta, seed):
     assert_matches(ndcg_loss(logits, targets, delta), logits, oracle.ndcg(logits, targets, delta))
 
 
+@every_dtype
+@pytest.mark.parametrize('delta', [0.3, 0.7])
+@pytest.mark.parametrize('centre', [-4.6, 3e4])
+def test_ends_of_ramps_that_float32_cannot_hold(centre, delta, dtype, device):
+    """At 3e4 neighbours in float32 are .002 apart: s_i +- delta must not be rounded to them."""
+    logits, targets, loc_errors = random_ranking(10, 60, seed=9, scale=1.0)
+    logits = (logits + centre).to(device, dtype).requires_grad_()
+    targets, loc_errors = targets.to(device), loc_errors.to(device, dtype)
+    loss_cls, _ = alrp_loss(logits, targets, loc_errors, delta)
+    assert_matches(loss_cls, logits, oracle.alrp_cls(logits, targets, loc_errors, delta))
+
+
 def dense_alrp(logits: Tensor, targets: Tensor, loc_errors: Tensor, delta: float):
     """The definitions as matrices, one block of positives at a time to bound the memory."""
     pos, neg = logits[targets == 1], logits[targets == 0]
