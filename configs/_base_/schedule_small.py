@@ -23,6 +23,6 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=10.0),
 )
 default_hooks = dict(
-    checkpoint=dict(interval=max_epochs // 3, max_keep_ckpts=1), logger=dict(interval=20)
+    checkpoint=dict(interval=max_epochs // 3, max_keep_ckpts=1), logger=dict(interval=25)
 )
 randomness = dict(seed=0)

@@ -2,7 +2,7 @@
 dataset_type = 'ShapesDataset'
 data_root = 'data/shapes/'
 image_scale = (160, 160)
-batch_size = 16
+batch_size = 8
 num_workers = 1
 
 train_pipeline = [
