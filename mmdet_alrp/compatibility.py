@@ -92,6 +92,8 @@ def is_importable(module: str) -> bool:
     """Say whether a module could be imported, without importing it (but for its parents)."""
     try:
         return find_spec(module) is not None
+    except ImportError:  # an import hook forbids it
+        return False
     except ValueError:  # it is loaded already, by hand and without a spec
         return True
 

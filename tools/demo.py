@@ -42,6 +42,7 @@ from analysis.tracked_run import TrackedRun
 from mmengine.config import Config
 
 from mmdet_alrp.datasets import ShapesOptions, write_shapes
+from mmdet_alrp.engine.bfloat16 import cpu_has_bfloat16
 from mmdet_alrp.engine.run_config import exit_status_of
 from mmdet_alrp.evaluation import evaluate_lrp
 from mmdet_alrp.evaluation.coco_files import CocoFileError, read_detections, read_ground_truth
@@ -59,7 +60,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/demo'))
     parser.add_argument('--data-root', type=Path, default=Path('data/shapes'))
     parser.add_argument('--epochs', type=int, help='length of a training (as the config says)')
-    parser.add_argument('--amp', action='store_true', help='mixed precision')
+    parser.add_argument(
+        '--amp',
+        action=argparse.BooleanOptionalAction,
+        default=not torch.cuda.is_available() and cpu_has_bfloat16(),
+        help='mixed precision (on a CPU with instructions for bfloat16)',
+    )
     parser.add_argument('--retrain', action='store_true', help='train even what is trained already')
     parser.add_argument(
         '--with-focal', action='store_true', help='train the focal-loss twin as well'
@@ -169,7 +175,7 @@ def reproducing_command(args: argparse.Namespace) -> str:
     if args.data_root != Path('data/shapes'):
         words += ['--data-root', str(args.data_root)]
     words += ['--epochs', str(args.epochs)] if args.epochs else []
-    return shlex.join([*words, *['--amp'] * args.amp])
+    return shlex.join([*words, f'--{"" if args.amp else "no-"}amp'])
 
 
 def write_report(columns: list[tuple[str, RunFigures]], path: Path) -> None:

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from mmengine.device import get_device
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
+
+
+def cpu_has_bfloat16(cpuinfo: Path = Path('/proc/cpuinfo')) -> bool:
+    """Say whether the processor has instructions for bfloat16; without them it is only slow.
+
+    Args:
+        cpuinfo: Linux's description of the processors; where it is missing the answer is no.
+    """
+    try:
+        words = cpuinfo.read_text(encoding='utf-8', errors='replace').split()
+    except OSError:
+        return False
+    return not {'amx_bf16', 'avx512_bf16', 'bf16'}.isdisjoint(words)
 
 
 @OPTIM_WRAPPERS.register_module()
