@@ -19,7 +19,7 @@ from .shape_outlines import CLASS_OUTLINES
 from .shape_painting import paint_image
 from .shape_scenes import compose_scene, instance_masks
 
-GENERATOR_VERSION = 1  # raise it whenever the same options give other files
+GENERATOR_VERSION = 2  # raise it whenever the same options give other files
 SPLITS = ('train', 'val')
 MANIFEST = 'manifest.json'
 JPEG_QUALITY = 92

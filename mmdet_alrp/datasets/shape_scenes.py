@@ -112,9 +112,9 @@ def compose_scene(
         A scene in which every annotated shape is visible well enough to be found: the others are
         taken out, because an object that is painted but not annotated would be a false label.
     """
-    num_objects = 1 + min(int(rng.poisson(4.0)), 11)
+    num_objects = 1 + min(int(rng.poisson(3.0)), 11)
     kinds = list(rng.choice(classes, num_objects))
-    kinds += list(rng.choice(list(DISTRACTOR_OUTLINES), rng.integers(0, 4)))
+    kinds += list(rng.choice(list(DISTRACTOR_OUTLINES), rng.integers(0, 2)))
     # placed from large to small, with a little disorder: small shapes lie mostly in front
     radii = np.array([_random_radius(rng, width, height) for _ in kinds])
     order = np.argsort(-radii * rng.uniform(0.6, 1.6, len(radii)))
@@ -123,9 +123,9 @@ def compose_scene(
 
 
 def _random_radius(rng: np.random.Generator, width: int, height: int) -> float:
-    """Return a radius in pixels, log-uniform: as many shapes of 6 to 12 as of 40 to 80."""
+    """Return a radius in pixels, log-uniform: as many shapes of 8 to 16 as of 40 to 80."""
     largest = max(0.6 * min(width, height), 12.0)
-    return float(np.exp(rng.uniform(np.log(5.5), np.log(largest))))
+    return float(np.exp(rng.uniform(np.log(7.0), np.log(largest))))
 
 
 def _random_shape(
@@ -137,7 +137,7 @@ def _random_shape(
     center = rng.uniform(0, [width, height])
     placed = [part * radius @ turn + center for part in outline]
     # a small shape needs more contrast to be seen at all
-    contrast = rng.uniform(14.0, 80.0) + 60.0 / np.sqrt(radius)
+    contrast = rng.uniform(30.0, 110.0) + 60.0 / np.sqrt(radius)
     return Shape(kind, placed, float(contrast), int(rng.integers(2**31)))
 
 
