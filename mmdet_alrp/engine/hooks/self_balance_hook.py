@@ -70,11 +70,13 @@ class SelfBalanceHook(Hook):
             self._end_period(runner)
 
     def _end_period(self, runner: Runner) -> None:
+        # Short periods would fill the log; the training log shows the ratio anyway.
+        log = runner.logger.info if self.interval is None else runner.logger.debug
         for name, balance in self._balances(runner):
             sums = balance.sums.clone()
             all_reduce(sums)
             if balance.end_period(sums):
-                runner.logger.info(f'{name}: self-balance ratio {balance.ratio.item():.4f}')
+                log(f'{name}: self-balance ratio {balance.ratio.item():.4f}')
             else:
                 runner.logger.warning(
                     f'{name}: self-balance ratio stays {balance.ratio.item():.4f}: the period had '

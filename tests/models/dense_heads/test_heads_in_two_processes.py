@@ -1,3 +1,5 @@
+import time
+
 import pytest
 import torch
 import torch.multiprocessing as mp
@@ -31,6 +33,10 @@ def gradients_in_group(rank, folder):
             model(truths if rank == 0 else [boxes_of(), boxes_of()], metas).backward()
         found[name] = {key: value.grad for key, value in model.module.head.named_parameters()}
     torch.save(found, f'{folder}/{rank}.pt')
+    # Gloo's threads need the interpreter lock to drop the work of backward; destroying the group
+    # while they wait for it would wait for ever.
+    torch.distributed.barrier()
+    time.sleep(0.5)
     torch.distributed.destroy_process_group()
 
 
