@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
+import time
 
 import torch
 from mmengine.config import Config
@@ -74,7 +77,33 @@ def _join_on_cpu(cfg: Config, rank: int, world_size: int, local_rank: int) -> No
     }
 
 
-def finish_launch() -> None:
-    """Leave the process group, if there is one."""
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.destroy_process_group()
+def in_cpu_group() -> bool:
+    """Say whether this process is one of several that work together on the CPU."""
+    return (
+        distributed.is_available()
+        and distributed.is_initialized()
+        and distributed.get_backend() == 'gloo'
+    )
+
+
+def finish_launch(status: int) -> None:
+    """End this process if it is one of several on the CPU; otherwise only leave the group.
+
+    Gloo's threads may still be dropping the work of the last backward pass. An ordinary exit pulls
+    the interpreter from under them, which ends in an abort or a deadlock now and then. All files
+    are written by now, so the process ends at once, together with the others.
+
+    Args:
+        status: Exit status of the process; after 0 it waits for the others.
+    """
+    if not in_cpu_group():
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.destroy_process_group()
+        return
+    if status == 0:
+        distributed.barrier()
+        time.sleep(0.5)  # the answer to the barrier has to reach the others too
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

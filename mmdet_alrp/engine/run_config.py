@@ -7,6 +7,7 @@ import difflib
 import inspect
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from mmengine.runner import Runner
 
 from mmdet_alrp.command_line import UsageError
 
-from .launch import finish_launch, is_first_process
+from .launch import finish_launch, in_cpu_group, is_first_process
 
 # Top-level config keys with a meaning that are no argument of Runner
 OTHER_KEYS = ('custom_imports', 'runner_type', 'tta_model', 'tta_pipeline', 'model_wrapper_cfg')
@@ -143,12 +144,17 @@ def exit_status_of(main: Callable[[], None], tool: str) -> int:
     Returns:
         0, or 2 after a :class:`UsageError`.
     """
+    status = 0
     try:
         main()
     except UsageError as error:
+        status = 2
         if is_first_process():
             print(f'{tool}: error: {error}', file=sys.stderr)  # noqa: T201 - a tool's last word
-        return 2
-    finally:
-        finish_launch()
-    return 0
+    except Exception:
+        if not in_cpu_group():
+            raise
+        status = 1
+        traceback.print_exc()
+    finish_launch(status)
+    return status
