@@ -1,4 +1,4 @@
-"""Ranking losses in pure PyTorch: AP, aLRP and NDCG over one common frame."""
+"""Ranking losses in pure PyTorch: AP, aLRP, NDCG and Rank & Sort over one common frame."""
 
 from .errors import (
     alrp_box_weights,
@@ -6,13 +6,25 @@ from .errors import (
     average_precision_terms,
     interpolated_average_precision_terms,
     ndcg_terms,
+    rank_sort_ranking_terms,
+    sorting_terms,
 )
-from .frame import ErrorTerms, Ranking, error_driven_loss
-from .functional import alrp_loss, average_precision_loss, ndcg_loss
+from .frame import ErrorTerms, error_driven_loss
+from .functional import (
+    alrp_loss,
+    average_precision_loss,
+    ndcg_loss,
+    rank,
+    rank_sort_loss,
+    rank_sort_losses,
+    zero_loss,
+)
+from .relations import Ranking, RankingOptions
 
 __all__ = [
     'ErrorTerms',
     'Ranking',
+    'RankingOptions',
     'alrp_box_weights',
     'alrp_loss',
     'alrp_terms',
@@ -22,4 +34,10 @@ __all__ = [
     'interpolated_average_precision_terms',
     'ndcg_loss',
     'ndcg_terms',
+    'rank',
+    'rank_sort_loss',
+    'rank_sort_losses',
+    'rank_sort_ranking_terms',
+    'sorting_terms',
+    'zero_loss',
 ]

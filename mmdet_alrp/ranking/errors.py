@@ -1,6 +1,6 @@
-"""AP, aLRP and NDCG as errors l(i), targets l*(i) and normalisers Z of one frame.
+"""AP, aLRP, NDCG and Rank & Sort as errors l(i), targets l*(i) and normalisers Z of one frame.
 
-Each function takes a :class:`~mmdet_alrp.ranking.frame.Ranking` and returns its
+Each function takes a :class:`~mmdet_alrp.ranking.relations.Ranking` and returns its
 :class:`~mmdet_alrp.ranking.frame.ErrorTerms`; a new ranking loss is one more such function.
 """
 
@@ -9,21 +9,30 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .frame import ErrorTerms, Ranking
+from .dominance import LabelOrder
+from .frame import ErrorTerms
+from .relations import Ranking
 
 
 def average_precision_terms(ranking: Ranking) -> ErrorTerms:
     """AP Loss, plain form: ``l(i) = N_FP(i) / rank(i)``, target 0, ``Z = |P|``."""
-    return ErrorTerms(ranking.num_fp / ranking.rank, 0.0, ranking.num_pos)
+    return ErrorTerms(ranking.num_fp / ranking.rank, 0.0, ranking.normalizer)
 
 
 def interpolated_average_precision_terms(ranking: Ranking) -> ErrorTerms:
     """AP Loss as published: l(i) is 1 - the best precision of a positive scored at or below i."""
     precision = ranking.pos_rank / ranking.rank
-    order = ranking.pos_logits.argsort(stable=True)
+    order, _ = ranking.ascending()
+    sorted_precision = precision[order]
+    if ranking.pos_images is not None:
+        # Rankings stand one behind the other: lift each above all before it.
+        lift = 2.0 * ranking.pos_images[order]
+        sorted_precision = (sorted_precision + lift).cummax(0).values - lift
+    else:
+        sorted_precision = sorted_precision.cummax(0).values
     interp_precision = torch.empty_like(precision)
-    interp_precision[order] = precision[order].cummax(0).values
-    return ErrorTerms(1 - interp_precision, 0.0, ranking.num_pos)
+    interp_precision[order] = sorted_precision
+    return ErrorTerms(1 - interp_precision, 0.0, ranking.normalizer)
 
 
 def alrp_terms(ranking: Ranking, loc_errors: Tensor) -> ErrorTerms:
@@ -31,14 +40,15 @@ def alrp_terms(ranking: Ranking, loc_errors: Tensor) -> ErrorTerms:
 
     Args:
         ranking: The ranking of the whole batch.
-        loc_errors: E(i), shape (num_pos,); taken as constants.
+        loc_errors: E(i) of the positives of this process, shape (num_local,); taken as constants.
     """
-    loc_errors = loc_errors.detach().to(ranking.num_fp.dtype)
+    loc_errors = ranking.gather(loc_errors.detach().to(ranking.num_fp.dtype))
     rank = ranking.rank
     target_errors = loc_errors / rank
     errors = (ranking.num_fp + loc_errors + ranking.sum_above(loc_errors)) / rank
-    loss_cls = (ranking.num_fp / rank).mean()  # the localisation part is reported on its own
-    return ErrorTerms(errors, target_errors, ranking.num_pos, loss_cls)
+    normalizer = ranking.normalizer
+    loss_cls = (ranking.num_fp / rank / normalizer).sum()  # L_loc is reported on its own
+    return ErrorTerms(errors, target_errors, normalizer, loss_cls)
 
 
 def alrp_box_weights(ranking: Ranking) -> Tensor:
@@ -47,11 +57,7 @@ def alrp_box_weights(ranking: Ranking) -> Tensor:
     ``L_loc = mean_i sum_{k: s_k >= s_i} E(k) / rank(i) = sum_k w_k E(k)`` with
     ``w_k = (1 / |P|) sum_{i: s_i <= s_k} 1 / rank(i)``. Of equal logits the first counts as higher.
     """
-    order = ranking.pos_logits.flip(0).argsort(stable=True)
-    order = ranking.num_pos - 1 - order  # ascending, and of equals the last first
-    weights = torch.empty_like(ranking.pos_logits)
-    weights[order] = ranking.rank.reciprocal()[order].cumsum(0) / ranking.num_pos
-    return weights
+    return ranking.sum_up_to(ranking.rank.reciprocal()) / ranking.normalizer
 
 
 def ndcg_terms(ranking: Ranking) -> ErrorTerms:
@@ -60,13 +66,46 @@ def ndcg_terms(ranking: Ranking) -> ErrorTerms:
     G_max runs over the ranks 1, 2, ... of a perfect ranking; which of them belongs to which
     positive matters neither to the sum of the errors nor to an error's distance from its target.
     """
-    places = torch.arange(1, ranking.num_pos + 1, device=ranking.num_fp.device)
-    max_gain = _gain(places.to(ranking.num_fp.dtype))
-    total = max_gain.sum()
+    max_gain = _gain(ranking.sum_up_to(torch.ones_like(ranking.num_fp)))
+    total = ranking.sum_by_image(max_gain)
     errors = (max_gain - _gain(ranking.rank)) / total
     target_errors = (max_gain - _gain(ranking.pos_rank)) / total
-    return ErrorTerms(errors, target_errors, 1)
+    return ErrorTerms(errors, target_errors, ranking.num_rankings)
 
 
 def _gain(rank: Tensor) -> Tensor:
     return (1 + rank).log2().reciprocal()
+
+
+def sorting_terms(ranking: Ranking, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Sorting errors of Rank & Sort Loss, and what they do to the positives.
+
+    ``S(i) = sum_j H(x_ij) (1 - y_j) / rank+(i)`` over all positives j, its target S*(i) the same
+    over those with ``y_j >= y_i``; the difference moves i up and the positives with a lower label
+    above it down, by ``p_S(j | i) = H(x_ij) [y_j < y_i] / sum_k H(x_ik) [y_k < y_i]``.
+
+    Args:
+        ranking: The ranking of the whole batch.
+        labels: y_i of the positives of this process, shape (num_local,); taken as constants.
+
+    Returns:
+        ``S(i) - S*(i)`` over Z, and the gradient on the positives, each of shape (num_pos,).
+    """
+    labels = ranking.gather(labels.detach().to(ranking.num_fp.dtype))
+    order = LabelOrder(
+        ranking.pos_logits, labels, ranking.delta, ranking.pos_images, ranking.num_rankings
+    )
+    lower, not_lower = order.sums(torch.ones_like(labels))
+    lower_error, not_lower_error = order.sums(1 - labels)
+    wrong = lower > 0
+    # S - S* in one fraction: nothing cancels, and nothing is left where nothing is wrong.
+    excess = lower_error - not_lower_error / not_lower * lower
+    excess = torch.where(wrong, excess / (lower + not_lower), 0) / ranking.normalizer
+    shares = excess / torch.where(wrong, lower, 1)
+    return excess, order.spread_over_lower(shares) - excess
+
+
+def rank_sort_ranking_terms(ranking: Ranking) -> ErrorTerms:
+    """Ranking errors of Rank & Sort Loss: as plain AP Loss, with ``H(x_ii)`` kept in rank+."""
+    rank = ranking.rank - 1 + ranking.step_at_zero
+    return ErrorTerms(ranking.num_fp / rank, 0.0, ranking.normalizer)

@@ -8,7 +8,8 @@ negatives j, and its update is driven by how far each error is from its target l
     dL / ds_j = +(1 / Z) sum_i (l(i) - l*(i)) p(j | i)  for a negative j
 
 Positives and negatives get gradients of the same total magnitude, whatever l and l* are. A new loss
-is one function from :class:`Ranking` to :class:`ErrorTerms`; ``errors.py`` has three of them.
+is one function from :class:`~mmdet_alrp.ranking.relations.Ranking` to :class:`ErrorTerms`;
+``errors.py`` has several of them.
 
 Reference:
     Oksuz et al., NeurIPS 2020, arXiv:2009.13592, Definition 1, Theorems 1 and 2, Algorithm 1.
@@ -21,60 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .step_sums import Located, StepBins
-
-
-class Ranking:
-    """One ranking of positives and negatives; nothing in it is connected to the autograd graph.
-
-    Args:
-        logits: float32 or float64, shape (n,).
-        targets: 1 positive, 0 negative, -1 ignored, shape (n,).
-        delta: Half-width of the smoothed step H.
-        pos_index: Where the positives stand in ``logits``, shape (num_pos,), num_pos > 0.
-
-    Attributes:
-        neg_index: Where the negatives stand that are above the foot of some positive's step. No
-            other negative has an effect.
-        pos_logits: s_i of the positives in the order of ``targets``, float64, shape (num_pos,).
-        pos_rank: rank+(i), the rank among the positives, shape (num_pos,); 1 is the best.
-        num_fp: N_FP(i), the smoothed number of negatives above i, shape (num_pos,).
-    """
-
-    def __init__(self, logits: Tensor, targets: Tensor, delta: float, pos_index: Tensor) -> None:
-        logits = logits.detach()
-        self.pos_index = pos_index
-        pos_logits = logits.index_select(0, self.pos_index)
-        self.bins = StepBins(pos_logits, delta)
-        self.pos_logits = pos_logits.to(self.bins.edges.dtype)
-        self._pos_located = self.bins.locate(pos_logits)
-        self._step_at_zero = 1.0 if delta == 0 else 0.5
-        self.pos_rank = 1 + self.sum_above(torch.ones_like(self.pos_logits))
-
-        below_all = logits < self.bins.value_edges[0]
-        # Said by what is left out, so that a NaN among the negatives stays in and is seen.
-        self.neg_index = below_all.logical_not_().logical_and_(targets == 0).nonzero().squeeze(1)
-        neg_logits = logits.index_select(0, self.neg_index)
-        self.neg_located: Located = self.bins.locate(neg_logits)
-        num_fp = self.bins.sum_steps(*self.bins.histogram(self.neg_located))
-        # 0 unless a logit is NaN or infinite: then the loss says so instead of hiding it.
-        invalid = (pos_logits.sum() + neg_logits.sum()) * 0
-        self.num_fp = num_fp.clamp(min=0) + invalid
-
-    @property
-    def num_pos(self) -> int:
-        """Number of positives."""
-        return len(self.pos_index)
-
-    @property
-    def rank(self) -> Tensor:
-        """Rank of each positive among positives and negatives, shape (num_pos,)."""
-        return self.pos_rank + self.num_fp
-
-    def sum_above(self, values: Tensor) -> Tensor:
-        """Return ``sum_{k != i} values(k) H(x_ik)`` over the positives k, shape (num_pos,)."""
-        sums = self.bins.sum_steps(*self.bins.histogram(self._pos_located, values))
-        return sums - self._step_at_zero * values.to(sums.dtype)
+from .relations import Ranking
 
 
 @dataclass(frozen=True)
@@ -84,13 +32,13 @@ class ErrorTerms:
     Attributes:
         errors: l(i), shape (num_pos,).
         target_errors: l*(i), what remains of l(i) when i stands above every negative.
-        normalizer: Z.
-        value: The number to report; None reports ``errors.sum() / normalizer``.
+        normalizer: Z, a number or, where it differs from image to image, of shape (num_pos,).
+        value: The number to report; None reports ``(errors / normalizer).sum()``.
     """
 
     errors: Tensor
     target_errors: Tensor | float
-    normalizer: float
+    normalizer: Tensor | float
     value: Tensor | None = None
 
 
@@ -105,19 +53,32 @@ def error_driven_loss(logits: Tensor, ranking: Ranking, terms: ErrorTerms) -> Te
     Returns:
         The value of the loss, a scalar in the dtype of ``logits``.
     """
-    value = terms.errors.sum() / terms.normalizer if terms.value is None else terms.value
+    value = (terms.errors / terms.normalizer).sum() if terms.value is None else terms.value
     value = value.to(logits.dtype)
     if not (logits.requires_grad and torch.is_grad_enabled()):
         return value
     update = (terms.errors - terms.target_errors) / terms.normalizer
-    wrong = ranking.num_fp > 0  # a positive above every negative is left alone
-    update = torch.where(wrong, update, 0)
-    share = update / torch.where(wrong, ranking.num_fp, 1)  # of each unit of H(x_ij)
-    neg_grad = ranking.bins.evaluate(ranking.neg_located, *ranking.bins.step_lines(share))
-    pos_grad = -update.to(neg_grad.dtype)
-    return _FixedGradient.apply(
-        logits, value, ranking.pos_index, pos_grad, ranking.neg_index, neg_grad
-    )
+    update = torch.where(ranking.num_fp > 0, update, 0)  # above every negative: left alone
+    neg_grad = ranking.spread_over_negatives(update)
+    pos_grad = -ranking.local(update).to(neg_grad.dtype)
+    return fixed_gradient(logits, value, ranking, pos_grad, neg_grad)
+
+
+def fixed_gradient(
+    logits: Tensor, value: Tensor, ranking: Ranking, pos_grad: Tensor, neg_grad: Tensor | None
+) -> Tensor:
+    """Return ``value`` with a known gradient on the logits.
+
+    Args:
+        logits: What was ranked, shape (n,).
+        value: A scalar.
+        ranking: The ranking of ``logits``.
+        pos_grad: Gradient on the positives of this process, in the dtype of ``logits``.
+        neg_grad: Gradient on ``ranking.neg_index``; None is 0.
+    """
+    neg_index = ranking.neg_index if neg_grad is not None else ranking.neg_index[:0]
+    neg_grad = pos_grad[:0] if neg_grad is None else neg_grad
+    return _FixedGradient.apply(logits, value, ranking.pos_index, pos_grad, neg_index, neg_grad)
 
 
 class _FixedGradient(torch.autograd.Function):

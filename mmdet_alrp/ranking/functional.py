@@ -1,4 +1,4 @@
-"""The ranking losses as functions: one ranking in, scalars out."""
+"""The ranking losses as functions: rankings in, scalars out."""
 
 from __future__ import annotations
 
@@ -6,19 +6,33 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
+from .checks import check_options, check_pos_values, check_ranking
 from .errors import (
     alrp_box_weights,
     alrp_terms,
     average_precision_terms,
     interpolated_average_precision_terms,
     ndcg_terms,
+    rank_sort_ranking_terms,
+    sorting_terms,
 )
-from .frame import ErrorTerms, Ranking, error_driven_loss
+from .frame import ErrorTerms, error_driven_loss, fixed_gradient
+from .processes import Processes
+from .relations import Ranking, RankingOptions
 
 
 def average_precision_loss(
-    logits: Tensor, targets: Tensor, delta: float = 1.0, interpolated: bool = True
+    logits: Tensor,
+    targets: Tensor,
+    delta: float = 1.0,
+    interpolated: bool = True,
+    *,
+    error_skew: float = 0.0,
+    images: Tensor | None = None,
+    num_images: int | None = None,
+    group: ProcessGroup | bool | None = None,
 ) -> Tensor:
     """Average Precision (AP) loss over one ranking.
 
@@ -28,39 +42,58 @@ def average_precision_loss(
         input. Half precision is computed in float32, float64 in float64. The gradient is the
         error-driven update, not the derivative of the value; it sums to zero.
 
+        With ``images`` there is one ranking an image, and the result is the mean over all images;
+        one without a positive counts 0. With ``group`` there is one ranking over all processes:
+        each of them gets the value of the whole batch, and the gradient of it on its own logits.
+        All processes must call the function, those without a logit too.
+
     Args:
         logits: Scores before the sigmoid, shape (n,).
         targets: 1 positive, 0 negative, -1 ignored, integer, shape (n,).
         delta: Half-width of the smoothed step, in logits; 0 gives the hard step.
         interpolated: Take for each positive the best precision among the positives scored at or
             below it, as the published loss does; False takes its own precision.
+        error_skew: Exponent g of the error distribution ``p(j | i) ~ sigmoid(s_j)^g H(x_ij)``; 0 is
+            the published one.
+        images: Image of each logit, 0 <= image < ``num_images``, integer, shape (n,).
+        num_images: Number of images; needed with ``images``.
+        group: Process group of ``torch.distributed``, or True for the default one.
 
     Returns:
         The loss, a scalar.
 
     Raises:
-        ValueError: If shapes disagree or ``delta`` is not a finite number >= 0.
-        TypeError: If ``logits`` is not floating point or ``targets`` is not an integer tensor.
+        ValueError: If shapes disagree, ``delta`` or ``error_skew`` is not a finite number >= 0,
+            or ``images`` comes without ``num_images`` or together with ``group``.
+        TypeError: If ``logits`` is not floating point, or ``targets`` or ``images`` is not an
+            integer tensor.
 
     Reference:
         Chen et al., CVPR 2019, arXiv:1904.06373, Eq. 5-14; in the frame of Oksuz et al.,
         NeurIPS 2020, Section 3.
     """
     terms = interpolated_average_precision_terms if interpolated else average_precision_terms
-    return _single_loss(logits, targets, delta, terms)
+    options = RankingOptions(error_skew, images, num_images, group)
+    return _single_loss(logits, targets, delta, terms, options)
 
 
 def alrp_loss(
-    logits: Tensor, targets: Tensor, loc_errors: Tensor, delta: float = 1.0
+    logits: Tensor,
+    targets: Tensor,
+    loc_errors: Tensor,
+    delta: float = 1.0,
+    *,
+    error_skew: float = 0.0,
+    images: Tensor | None = None,
+    num_images: int | None = None,
+    group: ProcessGroup | bool | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Average Localisation-Recall-Precision (aLRP) loss over one ranking.
 
     Convention:
-        All of ``logits`` is one ranking: call it once a step, on the whole batch. Both results are
-        means over the positives; without positives both are 0 and still connected to the inputs.
-        Half precision is computed in float32, float64 in float64. The gradient on ``logits`` is the
-        error-driven update (Algorithm 1), not the derivative of the value; it sums to zero. The
-        gradient on ``loc_errors`` is the derivative of ``loss_loc``, with the ranks held fixed.
+        As :func:`average_precision_loss`, keyword-only arguments included. The gradient on
+        ``logits`` is the error-driven update (Algorithm 1). The gradient on ``loc_errors`` is the
+        derivative of ``loss_loc``, with the ranks held fixed.
 
     Args:
         logits: Scores before the sigmoid, shape (n,).
@@ -68,100 +101,181 @@ def alrp_loss(
         loc_errors: E(i) of the positives in the order of ``targets``, shape (num_pos,);
             0 is a perfect box, 1 a box at IoU tau.
         delta: Half-width of the smoothed step, in logits; 0 gives the hard step.
+        error_skew: As in :func:`average_precision_loss`.
+        images: As in :func:`average_precision_loss`.
+        num_images: As in :func:`average_precision_loss`.
+        group: As in :func:`average_precision_loss`.
 
     Returns:
         ``loss_cls`` and ``loss_loc``, scalars; with ``delta=0`` their sum is the aLRP of Eq. 9.
 
     Raises:
-        ValueError: If shapes disagree or ``delta`` is not a finite number >= 0.
-        TypeError: If ``logits`` or ``loc_errors`` is not floating point, or ``targets`` is not an
-            integer tensor.
+        ValueError: As :func:`average_precision_loss`.
+        TypeError: As :func:`average_precision_loss`, and if ``loc_errors`` is not floating point.
 
     Reference:
         Oksuz et al., NeurIPS 2020, arXiv:2009.13592, Eq. 9-11, Algorithm 1, Theorem 2.
     """
-    _check_ranking(logits, targets, delta)
-    if not loc_errors.is_floating_point():
-        raise TypeError(f'loc_errors must be floating point, got {loc_errors.dtype}')
-    if loc_errors.dim() != 1:
-        raise ValueError(f'loc_errors must have shape (num_pos,), got {tuple(loc_errors.shape)}')
-    ranking = _rank(logits, targets, delta)
-    num_pos = 0 if ranking is None else ranking.num_pos
-    if len(loc_errors) != num_pos:
-        raise ValueError(
-            'loc_errors must have one value per positive: '
-            f'expected shape ({num_pos},), got ({len(loc_errors)},)'
-        )
+    options = RankingOptions(error_skew, images, num_images, group)
+    ranking = rank(logits, targets, delta, options, loc_errors=loc_errors)
     loc_errors = _at_least_float32(loc_errors)
     if ranking is None:
-        return _zero_loss(logits), loc_errors.sum()
+        return zero_loss(logits), loc_errors.sum()
     loss_cls = error_driven_loss(
         _at_least_float32(logits), ranking, alrp_terms(ranking, loc_errors)
     )
-    loss_loc = (alrp_box_weights(ranking).to(loc_errors.dtype) * loc_errors).sum()
-    return loss_cls, loss_loc
+    return loss_cls, ranking.weighted_sum(alrp_box_weights(ranking), loc_errors)
 
 
-def ndcg_loss(logits: Tensor, targets: Tensor, delta: float = 1.0) -> Tensor:
+def ndcg_loss(
+    logits: Tensor,
+    targets: Tensor,
+    delta: float = 1.0,
+    *,
+    error_skew: float = 0.0,
+    images: Tensor | None = None,
+    num_images: int | None = None,
+    group: ProcessGroup | bool | None = None,
+) -> Tensor:
     """Normalised Discounted Cumulative Gain (NDCG) loss over one ranking.
 
     Convention:
-        As :func:`average_precision_loss`, but the value is ``1 - DCG / best DCG`` of the ranking.
+        As :func:`average_precision_loss`, keyword-only arguments included, but the value is
+        ``1 - DCG / best DCG`` of the ranking.
 
     Args:
         logits: Scores before the sigmoid, shape (n,).
         targets: 1 positive, 0 negative, -1 ignored, integer, shape (n,).
         delta: Half-width of the smoothed step, in logits; 0 gives the hard step.
+        error_skew: As in :func:`average_precision_loss`.
+        images: As in :func:`average_precision_loss`.
+        num_images: As in :func:`average_precision_loss`.
+        group: As in :func:`average_precision_loss`.
 
     Returns:
         The loss, a scalar.
 
     Raises:
-        ValueError: If shapes disagree or ``delta`` is not a finite number >= 0.
-        TypeError: If ``logits`` is not floating point or ``targets`` is not an integer tensor.
+        ValueError: As :func:`average_precision_loss`.
+        TypeError: As :func:`average_precision_loss`.
 
     Reference:
         Oksuz et al., NeurIPS 2020, arXiv:2009.13592, Appendix on ranking measures.
     """
-    return _single_loss(logits, targets, delta, ndcg_terms)
+    options = RankingOptions(error_skew, images, num_images, group)
+    return _single_loss(logits, targets, delta, ndcg_terms, options)
 
 
-def _single_loss(
-    logits: Tensor, targets: Tensor, delta: float, terms: Callable[[Ranking], ErrorTerms]
-) -> Tensor:
-    _check_ranking(logits, targets, delta)
-    ranking = _rank(logits, targets, delta)
+def rank_sort_loss(
+    logits: Tensor,
+    targets: Tensor,
+    ious: Tensor,
+    delta: float = 0.5,
+    *,
+    error_skew: float = 0.0,
+    images: Tensor | None = None,
+    num_images: int | None = None,
+    group: ProcessGroup | bool | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Rank & Sort Loss: positives above negatives, and among positives by their IoU.
+
+    Convention:
+        As :func:`average_precision_loss`, keyword-only arguments included. Each of the two results
+        has a gradient of its own on ``logits`` that sums to zero; that of the second is on the
+        positives only. ``ious`` is a label and gets no gradient.
+
+    Args:
+        logits: Scores before the sigmoid, shape (n,).
+        targets: 1 positive, 0 negative, -1 ignored, integer, shape (n,).
+        ious: Labels of the positives in the order of ``targets``, in [0, 1], shape (num_pos,).
+        delta: Half-width of the smoothed step, in logits; 0 gives the hard step.
+        error_skew: As in :func:`average_precision_loss`; for the ranking errors.
+        images: As in :func:`average_precision_loss`.
+        num_images: As in :func:`average_precision_loss`.
+        group: As in :func:`average_precision_loss`.
+
+    Returns:
+        ``loss_rank``, the mean ranking error, and ``loss_sort``, the mean sorting error above its
+        target, scalars.
+
+    Raises:
+        ValueError: As :func:`average_precision_loss`.
+        TypeError: As :func:`average_precision_loss`, and if ``ious`` is not floating point.
+
+    Reference:
+        Oksuz et al., ICCV 2021, arXiv:2107.11669, Eq. 3-8.
+    """
+    options = RankingOptions(error_skew, images, num_images, group)
+    ranking = rank(logits, targets, delta, options, ious=ious)
     if ranking is None:
-        return _zero_loss(logits)
-    return error_driven_loss(_at_least_float32(logits), ranking, terms(ranking))
+        return zero_loss(logits), zero_loss(logits)
+    return rank_sort_losses(logits, ranking, ious)
 
 
-def _rank(logits: Tensor, targets: Tensor, delta: float) -> Ranking | None:
-    """Return the ranking, None if there is no positive."""
+def rank_sort_losses(logits: Tensor, ranking: Ranking, ious: Tensor) -> tuple[Tensor, Tensor]:
+    """Return ``loss_rank`` and ``loss_sort`` of :func:`rank_sort_loss` on a given ranking."""
+    logits = _at_least_float32(logits)
+    loss_rank = error_driven_loss(logits, ranking, rank_sort_ranking_terms(ranking))
+    excess, pos_grad = sorting_terms(ranking, _at_least_float32(ious))
+    loss_sort = excess.sum().to(logits.dtype)
+    pos_grad = ranking.local(pos_grad).to(logits.dtype)
+    return loss_rank, fixed_gradient(logits, loss_sort, ranking, pos_grad, None)
+
+
+def rank(
+    logits: Tensor,
+    targets: Tensor,
+    delta: float,
+    options: RankingOptions | None = None,
+    **pos_values: Tensor,
+) -> Ranking | None:
+    """Check the input of a ranking loss and rank it.
+
+    Args:
+        logits: Scores before the sigmoid, shape (n,).
+        targets: 1 positive, 0 negative, -1 ignored, integer, shape (n,).
+        delta: Half-width of the smoothed step, in logits; 0 gives the hard step.
+        options: Images, processes and error distribution; None takes the defaults.
+        **pos_values: Tensors that must be floating point with one value a positive, by their name.
+
+    Returns:
+        The ranking, None if there is no positive.
+
+    Raises:
+        ValueError: As :func:`average_precision_loss`.
+        TypeError: As :func:`average_precision_loss`.
+    """
+    options = options or RankingOptions()
+    check_ranking(logits, targets, delta)
+    check_options(logits, options)
     pos_index = (targets == 1).nonzero().squeeze(1)
-    if len(pos_index) == 0:
+    for name, values in pos_values.items():
+        check_pos_values(name, values, len(pos_index))
+    processes = None
+    if options.group is not None and options.group is not False:
+        processes = Processes(options.group, len(pos_index), logits.device)
+    if (len(pos_index) if processes is None else processes.num_pos) == 0:
         return None
-    return Ranking(_at_least_float32(logits), targets, delta, pos_index)
+    return Ranking(_at_least_float32(logits), targets, delta, pos_index, options, processes)
 
 
-def _zero_loss(logits: Tensor) -> Tensor:
+def zero_loss(logits: Tensor) -> Tensor:
     """Return 0, with a zero gradient on the logits whatever they hold."""
     return (_at_least_float32(logits)[:0]).sum()
 
 
+def _single_loss(
+    logits: Tensor,
+    targets: Tensor,
+    delta: float,
+    terms: Callable[[Ranking], ErrorTerms],
+    options: RankingOptions,
+) -> Tensor:
+    ranking = rank(logits, targets, delta, options)
+    if ranking is None:
+        return zero_loss(logits)
+    return error_driven_loss(_at_least_float32(logits), ranking, terms(ranking))
+
+
 def _at_least_float32(values: Tensor) -> Tensor:
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
-
-
-def _check_ranking(logits: Tensor, targets: Tensor, delta: float) -> None:
-    if not logits.is_floating_point():
-        raise TypeError(f'logits must be floating point, got {logits.dtype}')
-    if targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:
-        raise TypeError(f'targets must be an integer tensor of 1, 0 and -1, got {targets.dtype}')
-    if logits.dim() != 1 or logits.shape != targets.shape:
-        raise ValueError(
-            'logits and targets must both have shape (n,), '
-            f'got {tuple(logits.shape)} and {tuple(targets.shape)}'
-        )
-    if not 0 <= delta < float('inf'):
-        raise ValueError(f'delta must be a finite number >= 0, got {delta}')

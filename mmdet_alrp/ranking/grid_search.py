@@ -55,3 +55,50 @@ def _cells(values: Tensor, low: Tensor, scale: Tensor, num_cells: int) -> Tensor
     """Return the grid cell of every value, int32; a NaN lands in an arbitrary one."""
     cells = (values - low).mul_(scale).add_(1).clamp_(0, num_cells + 1)
     return cells.to(torch.int32).clamp_(0, num_cells + 1)
+
+
+class GroupedSearch:
+    """Binning at edges that lie group behind group.
+
+    Place a value among the edges of all groups first; how many edges of its own group that makes is
+    then a matter of whole numbers, the same for all values between two edges.
+
+    Args:
+        edge_groups: Group of each edge, sorted, int64, shape (k,).
+        edge_ranks: Place of each edge in the order of all edges, int64, shape (k,); ascending
+            within a group.
+        num_groups: Number of groups; they need not all have an edge.
+    """
+
+    def __init__(self, edge_groups: Tensor, edge_ranks: Tensor, num_groups: int) -> None:
+        self._row = len(edge_ranks) + 1  # places among all edges
+        self._keys = edge_groups * self._row + edge_ranks
+        self._ranks = edge_ranks
+        self._num_groups = num_groups
+
+    def bins(self, values: Tensor, groups: Tensor, edges: Tensor, right: bool) -> Tensor:
+        """Count for every value the edges of lower groups and those below it in its own group.
+
+        Args:
+            values: Floating point, shape (n,).
+            groups: Group of each value, integer, shape (n,).
+            edges: Group behind group, of the dtype of ``values``, shape (k,).
+            right: Count edges that equal a value too.
+
+        Returns:
+            Bins in 0 .. k, int32 or int64, shape (n,). That of a NaN is arbitrary.
+        """
+        all_edges = torch.empty_like(edges)
+        all_edges[self._ranks] = edges
+        places = bucketize(values, all_edges, right)
+        num_keys = self._num_groups * self._row
+        if len(values) < num_keys or num_keys > torch.iinfo(torch.int32).max:
+            return torch.searchsorted(self._keys, groups.long() * self._row + places)
+        keys = torch.arange(num_keys, device=edges.device)
+        table = torch.searchsorted(self._keys, keys, out_int32=True)
+        return table.index_select(0, groups.int().mul_(self._row).add_(places))
+
+    def first_bins(self) -> Tensor:
+        """Return the bin of what lies below all edges of its group, int64, shape (num_groups,)."""
+        groups = torch.arange(self._num_groups, device=self._keys.device)
+        return torch.searchsorted(self._keys, groups * self._row)

@@ -8,6 +8,9 @@ bin between breakpoints, the total weight of the values in it and their first mo
 over the bins give the sums of all thresholds at once, and prefix sums over the steps give the
 function ``sum_i c_i H(v - t_i)`` as one straight line a bin.
 
+Several independent sets of values and thresholds ("groups", such as the images of a batch) are done
+at once: their bins lie one group behind the other, and a prefix sum is cut at the group's start.
+
 Cost: ``O((n + m) log m)`` for n values and m thresholds; memory: a bin and an offset a value, and a
 few float64 tables of ``2 m + 1`` entries.
 """
@@ -19,7 +22,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .grid_search import bucketize
+from .grid_search import GroupedSearch, bucketize
+from .segments import segment_bounds
 
 
 def table_dtype(device: torch.device) -> torch.dtype:
@@ -31,7 +35,7 @@ class Located(NamedTuple):
     """Values, placed in bins.
 
     Attributes:
-        bins: Bin of each value, int32, shape (n,).
+        bins: Bin of each value, int32 or int64, shape (n,).
         offsets: Distance of each value from the left edge of its bin, shape (n,), in the dtype of
             the values; None for hard steps, which do not need it.
     """
@@ -48,13 +52,30 @@ class StepBins:
     Args:
         thresholds: Centres t_i of the steps, floating point, shape (m,) with m > 0, any order.
         delta: Half-width of the ramps; 0 gives hard steps, which are 1 at ``v == t_i``.
+        groups: Group of each threshold, int64 >= 0, shape (m,): a step counts only values of its
+            own group. None is one group. Bin b then holds values that have passed b breakpoints,
+            those of lower groups counted as passed; a value must have passed one of its own group.
+        num_groups: Number of groups.
     """
 
-    def __init__(self, thresholds: Tensor, delta: float) -> None:
+    def __init__(
+        self,
+        thresholds: Tensor,
+        delta: float,
+        groups: Tensor | None = None,
+        num_groups: int = 1,
+    ) -> None:
         self.delta = delta
         centres = thresholds.detach().to(table_dtype(thresholds.device))
         points = centres if delta == 0 else torch.cat([centres - delta, centres + delta])
         self.edges, order = points.sort(stable=True)
+        self._search = None
+        if groups is not None:
+            point_groups = (groups if delta == 0 else groups.repeat(2))[order]
+            point_groups, rank = point_groups.sort(stable=True)
+            self._search = GroupedSearch(point_groups, rank, num_groups)
+            self.edges, order = self.edges[rank], order[rank]
+            self._group_start, self._group_end = segment_bounds(point_groups)
         position = torch.empty_like(order)
         position[order] = torch.arange(len(order), device=order.device)
         # Bins above ``start[i]`` lie on or behind the ramp of step i, bins above ``end[i]`` behind.
@@ -80,16 +101,29 @@ class StepBins:
         """Number of bins: one more than there are breakpoints."""
         return len(self.edges) + 1
 
-    def locate(self, values: Tensor) -> Located:
-        """Place values, shape (n,) and of the dtype of the thresholds, in their bins."""
+    def locate(self, values: Tensor, groups: Tensor | None = None) -> Located:
+        """Place values in their bins.
+
+        Args:
+            values: Shape (n,), of the dtype of the thresholds.
+            groups: Group of each value, integer, shape (n,), if the thresholds have groups.
+        """
         values = values.detach()
         # A value at the foot of a ramp is not on it, so that a sum of zeros is exactly zero; a
         # value at a hard step has passed it.
-        bins = bucketize(values, self.value_edges, right=self.delta == 0)
+        right = self.delta == 0
+        if self._search is None:
+            bins = bucketize(values, self.value_edges, right)
+        else:
+            bins = self._search.bins(values, groups, self.value_edges, right)
         if self.delta == 0:
             return Located(bins, None)
         left_edges = torch.cat([self.value_edges[:1], self.value_edges])
         return Located(bins, values - left_edges.index_select(0, bins))
+
+    def first_bins(self) -> Tensor:
+        """Return for every group the bin that is too low for its values, shape (num_groups,)."""
+        return self._search.first_bins()
 
     def histogram(self, located: Located, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Sum weights and weighted offsets in each bin.
@@ -121,12 +155,15 @@ class StepBins:
     def sum_steps(self, mass: Tensor, moment: Tensor) -> Tensor:
         """Return ``sum_j w_j H(v_j - t_i)`` for every step, shape (m,), from a histogram."""
         above = mass.flip(0).cumsum(0).flip(0)  # total weight of a bin and of all bins above it
-        passed = above[self.end + 1]
+        behind = passed = above[self.end + 1]
+        if self._search is not None:
+            above = torch.cat([above, above.new_zeros(1)])
+            passed = behind - above[self._group_end[self.end] + 1]
         if self.delta == 0:
             return passed
         moment = torch.where(self.on_ramp[1:], moment[1:] + mass[1:] * self.coords, 0)
         moment = torch.cat([moment.new_zeros(1), moment.cumsum(0)])
-        climbing = above[self.start + 1] - passed
+        climbing = above[self.start + 1] - behind
         climb = moment[self.end] - moment[self.start] - climbing * self.coords[self.start]
         return passed + climb / (2 * self.delta)
 
@@ -143,14 +180,22 @@ class StepBins:
         coefficients = coefficients.to(self.edges.dtype)
         zeros = self.edges.new_zeros(self.num_bins)
         if self.delta == 0:
-            return zeros.index_add(0, self.end + 1, coefficients).cumsum(0), zeros
+            base = zeros.index_add(0, self.end + 1, coefficients).cumsum(0)
+            return self._from_group_start(base), zeros
         rise = coefficients / (2 * self.delta)
         bends = zeros.index_add(0, self.start + 1, rise).index_add(0, self.end + 1, -rise)
         # Where no ramp is, the slope is 0; what rounding leaves there would grow with distance.
         slope = torch.where(self.on_ramp, bends.cumsum(0), 0)
         base = torch.cat([zeros[:2], (slope[1:-1] * self.widths).cumsum(0)])
+        base = self._from_group_start(base)
         base[1:] += slope[1:] * self.lost
         return base, slope
+
+    def _from_group_start(self, base: Tensor) -> Tensor:
+        """Take from every bin what the steps of lower groups have added up to."""
+        if self._search is None:
+            return base
+        return torch.cat([base[:1], base[1:] - base[self._group_start]])
 
     def evaluate(self, located: Located, base: Tensor, slope: Tensor) -> Tensor:
         """Return the function of :meth:`step_lines` at every value, shape (n,)."""

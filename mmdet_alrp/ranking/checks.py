@@ -1,0 +1,60 @@
+"""One clear line for input that cannot be ranked."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .relations import RankingOptions
+
+
+def check_ranking(logits: Tensor, targets: Tensor, delta: float) -> None:
+    """Refuse logits, targets or a delta that cannot be ranked."""
+    if not logits.is_floating_point():
+        raise TypeError(f'logits must be floating point, got {logits.dtype}')
+    if not _is_integer(targets):
+        raise TypeError(f'targets must be an integer tensor of 1, 0 and -1, got {targets.dtype}')
+    if logits.dim() != 1 or logits.shape != targets.shape:
+        raise ValueError(
+            'logits and targets must both have shape (n,), '
+            f'got {tuple(logits.shape)} and {tuple(targets.shape)}'
+        )
+    if not 0 <= delta < float('inf'):
+        raise ValueError(f'delta must be a finite number >= 0, got {delta}')
+
+
+def check_options(logits: Tensor, options: RankingOptions) -> None:
+    """Refuse options that do not fit the logits or one another."""
+    if not 0 <= options.error_skew < float('inf'):
+        raise ValueError(f'error_skew must be a finite number >= 0, got {options.error_skew}')
+    images = options.images
+    if images is None:
+        return
+    if options.group is not None and options.group is not False:
+        raise ValueError('images and group exclude one another: an image is in one process')
+    if options.num_images is None or options.num_images < 1:
+        raise ValueError(f'images needs num_images >= 1, got {options.num_images}')
+    if not _is_integer(images):
+        raise TypeError(f'images must be an integer tensor, got {images.dtype}')
+    if images.shape != logits.shape:
+        raise ValueError(
+            f'images must have the shape of logits, {tuple(logits.shape)}, '
+            f'got {tuple(images.shape)}'
+        )
+
+
+def check_pos_values(name: str, values: Tensor, num_pos: int) -> None:
+    """Refuse values that are not one floating point number a positive."""
+    if not values.is_floating_point():
+        raise TypeError(f'{name} must be floating point, got {values.dtype}')
+    if values.dim() != 1:
+        raise ValueError(f'{name} must have shape (num_pos,), got {tuple(values.shape)}')
+    if len(values) != num_pos:
+        raise ValueError(
+            f'{name} must have one value per positive: '
+            f'expected shape ({num_pos},), got ({len(values)},)'
+        )
+
+
+def _is_integer(values: Tensor) -> bool:
+    return not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool)

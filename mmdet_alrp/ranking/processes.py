@@ -1,0 +1,55 @@
+"""What travels between processes when they rank together: positives and small tables."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+class Processes:
+    """The processes of one ranking, each with its own positives.
+
+    Every method is a collective: all processes call it, in the same order. The constructor reads
+    the numbers of positives on the host, which waits for the device.
+
+    Args:
+        group: Process group; True takes the default one.
+        num_local: Number of positives of this process; may be 0.
+        device: Where the tensors are.
+
+    Attributes:
+        num_pos: Number of positives of all processes.
+        local: Where those of this process stand among them.
+    """
+
+    def __init__(self, group: dist.ProcessGroup | bool, num_local: int, device: torch.device):
+        self._group = None if group is True else group
+        mine = torch.tensor([num_local], device=device)
+        counts = [torch.empty_like(mine) for _ in range(dist.get_world_size(self._group))]
+        dist.all_gather(counts, mine, group=self._group)
+        self._counts = torch.cat(counts).tolist()
+        rank = dist.get_rank(self._group)
+        start = sum(self._counts[:rank])
+        self.num_pos = sum(self._counts)
+        self.local = slice(start, start + num_local)
+
+    def gather(self, values: Tensor) -> Tensor:
+        """Put the values of all positives together, (num_local,) to (num_pos,)."""
+        padded = values.new_zeros(max(self._counts))
+        padded[: len(values)] = values
+        parts = [torch.empty_like(padded) for _ in self._counts]
+        dist.all_gather(parts, padded, group=self._group)
+        return torch.cat([part[:n] for part, n in zip(parts, self._counts, strict=True)])
+
+    def sum(self, table: Tensor) -> Tensor:
+        """Add up a table of all processes."""
+        table = table.clone()
+        dist.all_reduce(table, group=self._group)
+        return table
+
+    def max(self, table: Tensor) -> Tensor:
+        """Take the largest entries over all processes."""
+        table = table.clone()
+        dist.all_reduce(table, dist.ReduceOp.MAX, group=self._group)
+        return table

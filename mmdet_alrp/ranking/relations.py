@@ -1,0 +1,223 @@
+"""Who stands above whom: ranks, false positives above, and the error distribution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from .processes import Processes
+from .segments import ascending, segment_cumsum
+from .step_sums import Located, StepBins
+
+
+@dataclass(frozen=True)
+class RankingOptions:
+    """What is ranked with what, and how errors are spread.
+
+    Attributes:
+        error_skew: Exponent g >= 0 of ``p(j | i) ~ sigmoid(s_j)^g H(x_ij)``. 0 is the published
+            uniform distribution; the larger, the more of an error falls to negatives of high score.
+        images: Image of each logit, integer, shape (n,), for one ranking an image; None is one
+            ranking over all logits.
+        num_images: Number of images, for one ranking an image.
+        group: Processes that rank together: a process group or True for the default one; None
+            ranks each process on its own.
+    """
+
+    error_skew: float = 0.0
+    images: Tensor | None = None
+    num_images: int | None = None
+    group: torch.distributed.ProcessGroup | bool | None = None
+
+
+class Ranking:
+    """Rankings of positives and negatives; nothing in it is connected to the autograd graph.
+
+    Usually it is one ranking. With ``options.images`` it is one an image, and with
+    ``options.group`` the positives are those of all processes, while negatives stay where they are.
+
+    Args:
+        logits: float32 or float64, shape (n,).
+        targets: 1 positive, 0 negative, -1 ignored, shape (n,).
+        delta: Half-width of the smoothed step H.
+        pos_index: Where the positives stand in ``logits``, shape (num_local,).
+        options: Images, processes and error distribution.
+        processes: The processes that rank together, which must have a positive among them; None
+            for one process, where ``pos_index`` must not be empty.
+
+    Attributes:
+        neg_index: Where the negatives stand that are above the foot of some positive's step. No
+            other negative has an effect.
+        pos_logits: s_i of the positives in the order of ``targets``, float64, shape (num_pos,).
+        pos_images: Image of each positive, int64, shape (num_pos,); None for one ranking.
+        pos_rank: rank+(i), the rank among the positives, shape (num_pos,); 1 is the best.
+        num_fp: N_FP(i), the smoothed number of negatives above i, shape (num_pos,).
+        step_at_zero: H(0), how far a positive stands above itself.
+    """
+
+    def __init__(
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        delta: float,
+        pos_index: Tensor,
+        options: RankingOptions,
+        processes: Processes | None = None,
+    ) -> None:
+        logits = logits.detach()
+        self.delta = delta
+        self.pos_index = pos_index
+        self._processes = processes
+        self._num_rankings = 1 if options.images is None else options.num_images
+        pos_logits = self.gather(logits.index_select(0, pos_index))
+        self.pos_images = None
+        if options.images is not None:
+            self.pos_images = options.images.index_select(0, pos_index).long()
+        self.bins = StepBins(pos_logits, delta, self.pos_images, self._num_rankings)
+        self.pos_logits = pos_logits.to(self.bins.edges.dtype)
+        self._pos_located = self.bins.locate(pos_logits, self.pos_images)
+        self.step_at_zero = 1.0 if delta == 0 else 0.5
+        self.pos_rank = 1 + self.sum_above(torch.ones_like(self.pos_logits))
+
+        invalid = pos_logits.sum() * 0 + self._place_negatives(logits, targets, options)
+        self._neg_weights = self._error_weights(logits, options)
+        mass, moment = self._sum(torch.stack(self.bins.histogram(self._neg_located)))
+        # 0 unless a logit is NaN or infinite: then the loss says so instead of hiding it.
+        self.num_fp = self.bins.sum_steps(mass, moment).clamp(min=0) + self._sum(invalid)
+        self._spread = self.num_fp
+        if self._neg_weights is not None:
+            tables = self.bins.histogram(self._neg_located, self._neg_weights)
+            self._spread = self.bins.sum_steps(*self._sum(torch.stack(tables))).clamp(min=0)
+
+    def _place_negatives(self, logits: Tensor, targets: Tensor, options: RankingOptions) -> Tensor:
+        """Find and place the negatives that matter; return 0, or NaN if one is NaN or infinite."""
+        below_all = logits < self.bins.value_edges.min()
+        # Said by what is left out, so that a NaN among the negatives stays in and is seen.
+        self.neg_index = below_all.logical_not_().logical_and_(targets == 0).nonzero().squeeze(1)
+        neg_logits = logits.index_select(0, self.neg_index)
+        invalid = neg_logits.sum() * 0
+        self._neg_images = None
+        if options.images is not None:
+            self._neg_images = options.images.index_select(0, self.neg_index)
+        located: Located = self.bins.locate(neg_logits, self._neg_images)
+        if options.images is not None:
+            first_bins = self.bins.first_bins().index_select(0, self._neg_images.int())
+            kept = (located.bins > first_bins).nonzero().squeeze(1)
+            self.neg_index = self.neg_index.index_select(0, kept)
+            self._neg_images = self._neg_images.index_select(0, kept)
+            located = Located(
+                *(part if part is None else part.index_select(0, kept) for part in located)
+            )
+        self._neg_located = located
+        return invalid
+
+    def _error_weights(self, logits: Tensor, options: RankingOptions) -> Tensor | None:
+        """Weigh the negatives for the error distribution; the hardest of a ranking weighs 1."""
+        if options.error_skew == 0:
+            return None
+        log_weights = logsigmoid(logits.index_select(0, self.neg_index)) * options.error_skew
+        rankings = self.neg_index.new_zeros(1).expand(len(log_weights))
+        if self._neg_images is not None:
+            rankings = self._neg_images.long()
+        hardest = log_weights.new_full((self._num_rankings,), -torch.inf)
+        hardest = hardest.scatter_reduce(0, rankings, log_weights, 'amax')
+        if self._processes is not None:
+            hardest = self._processes.max(hardest)
+        return (log_weights - hardest[rankings]).exp()
+
+    @property
+    def num_pos(self) -> int:
+        """Number of positives."""
+        return len(self.pos_logits)
+
+    @property
+    def rank(self) -> Tensor:
+        """Rank of each positive among positives and negatives, shape (num_pos,)."""
+        return self.pos_rank + self.num_fp
+
+    @property
+    def num_rankings(self) -> int:
+        """Number of rankings of which the loss is the mean; some may have no positive."""
+        return self._num_rankings
+
+    @property
+    def normalizer(self) -> Tensor | float:
+        """Z of a mean over positives: their number, times that of the images if these are apart."""
+        if self.pos_images is None:
+            return float(self.num_pos)
+        return self.sum_by_image(torch.ones_like(self.pos_logits)) * self._num_rankings
+
+    def sum_by_image(self, values: Tensor) -> Tensor:
+        """Give every positive the sum over the positives of its ranking, shape (num_pos,)."""
+        if self.pos_images is None:
+            return values.sum().expand(self.num_pos)
+        sums = values.new_zeros(self._num_rankings).index_add(0, self.pos_images, values)
+        return sums[self.pos_images]
+
+    def sum_above(self, values: Tensor) -> Tensor:
+        """Return ``sum_{k != i} values(k) H(x_ik)`` over the positives k, shape (num_pos,)."""
+        sums = self.bins.sum_steps(*self.bins.histogram(self._pos_located, values))
+        return sums - self.step_at_zero * values.to(sums.dtype)
+
+    def ascending(self) -> tuple[Tensor, Tensor | None]:
+        """Sort the positives as :func:`~mmdet_alrp.ranking.segments.ascending` does."""
+        return ascending(self.pos_logits, self.pos_images)
+
+    def sum_up_to(self, values: Tensor) -> Tensor:
+        """Return the sum of ``values`` over the positives scored at or below i, shape (num_pos,).
+
+        The step is hard; of equal logits the first counts as higher.
+        """
+        order, start = self.ascending()
+        sums = torch.empty_like(values)
+        sorted_values = values[order]
+        sums[order] = (
+            sorted_values.cumsum(0) if start is None else segment_cumsum(sorted_values, start)
+        )
+        return sums
+
+    def spread_over_negatives(self, errors: Tensor) -> Tensor:
+        """Return ``sum_i errors(i) p(j | i)`` for the negatives of ``neg_index``.
+
+        Args:
+            errors: Shape (num_pos,), 0 where no negative stands above.
+        """
+        share = errors / torch.where(self._spread > 0, self._spread, 1)  # of each unit of H(x_ij)
+        spread = self.bins.evaluate(self._neg_located, *self.bins.step_lines(share))
+        return spread if self._neg_weights is None else spread.mul_(self._neg_weights)
+
+    # Between processes
+
+    def gather(self, values: Tensor) -> Tensor:
+        """Put values of the positives of all processes together, (num_local,) to (num_pos,)."""
+        return values if self._processes is None else self._processes.gather(values)
+
+    def local(self, values: Tensor) -> Tensor:
+        """Return what belongs to the positives of this process, (num_pos,) to (num_local,)."""
+        return values if self._processes is None else values[self._processes.local]
+
+    def weighted_sum(self, weights: Tensor, values: Tensor) -> Tensor:
+        """Return ``sum_k w_k v_k`` over all positives, differentiable in the values given.
+
+        Args:
+            weights: Shape (num_pos,).
+            values: Those of the positives of this process, shape (num_local,).
+        """
+        result = (self.local(weights).to(values.dtype) * values).sum()
+        if self._processes is None:
+            return result
+        return result + (self._processes.sum(result.detach()) - result.detach())
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Return the mean over the positives, differentiable, as the loss itself takes it.
+
+        Args:
+            values: Those of the positives of this process, shape (num_local,).
+        """
+        return self.weighted_sum(torch.ones_like(self.pos_logits) / self.normalizer, values)
+
+    def _sum(self, table: Tensor) -> Tensor:
+        return table if self._processes is None else self._processes.sum(table)
