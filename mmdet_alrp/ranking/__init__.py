@@ -12,6 +12,7 @@ from .errors import (
 from .frame import ErrorTerms, error_driven_loss
 from .functional import (
     alrp_loss,
+    at_least_float32,
     average_precision_loss,
     ndcg_loss,
     rank,
@@ -28,6 +29,7 @@ __all__ = [
     'alrp_box_weights',
     'alrp_loss',
     'alrp_terms',
+    'at_least_float32',
     'average_precision_loss',
     'average_precision_terms',
     'error_driven_loss',

@@ -118,12 +118,10 @@ def alrp_loss(
     """
     options = RankingOptions(error_skew, images, num_images, group)
     ranking = rank(logits, targets, delta, options, loc_errors=loc_errors)
-    loc_errors = _at_least_float32(loc_errors)
+    loc_errors = at_least_float32(loc_errors)
     if ranking is None:
         return zero_loss(logits), loc_errors.sum()
-    loss_cls = error_driven_loss(
-        _at_least_float32(logits), ranking, alrp_terms(ranking, loc_errors)
-    )
+    loss_cls = error_driven_loss(at_least_float32(logits), ranking, alrp_terms(ranking, loc_errors))
     return loss_cls, ranking.weighted_sum(alrp_box_weights(ranking), loc_errors)
 
 
@@ -214,9 +212,9 @@ def rank_sort_loss(
 
 def rank_sort_losses(logits: Tensor, ranking: Ranking, ious: Tensor) -> tuple[Tensor, Tensor]:
     """Return ``loss_rank`` and ``loss_sort`` of :func:`rank_sort_loss` on a given ranking."""
-    logits = _at_least_float32(logits)
+    logits = at_least_float32(logits)
     loss_rank = error_driven_loss(logits, ranking, rank_sort_ranking_terms(ranking))
-    excess, pos_grad = sorting_terms(ranking, _at_least_float32(ious))
+    excess, pos_grad = sorting_terms(ranking, at_least_float32(ious))
     loss_sort = excess.sum().to(logits.dtype)
     pos_grad = ranking.local(pos_grad).to(logits.dtype)
     return loss_rank, fixed_gradient(logits, loss_sort, ranking, pos_grad, None)
@@ -256,12 +254,17 @@ def rank(
         processes = Processes(options.group, len(pos_index), logits.device)
     if (len(pos_index) if processes is None else processes.num_pos) == 0:
         return None
-    return Ranking(_at_least_float32(logits), targets, delta, pos_index, options, processes)
+    return Ranking(at_least_float32(logits), targets, delta, pos_index, options, processes)
 
 
 def zero_loss(logits: Tensor) -> Tensor:
     """Return 0, with a zero gradient on the logits whatever they hold."""
-    return (_at_least_float32(logits)[:0]).sum()
+    return (at_least_float32(logits)[:0]).sum()
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Return half precision values in float32, others as they are."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def _single_loss(
@@ -274,8 +277,4 @@ def _single_loss(
     ranking = rank(logits, targets, delta, options)
     if ranking is None:
         return zero_loss(logits)
-    return error_driven_loss(_at_least_float32(logits), ranking, terms(ranking))
-
-
-def _at_least_float32(values: Tensor) -> Tensor:
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+    return error_driven_loss(at_least_float32(logits), ranking, terms(ranking))
