@@ -119,14 +119,16 @@ class Ranking:
         if options.error_skew == 0:
             return None
         log_weights = logsigmoid(logits.index_select(0, self.neg_index)) * options.error_skew
-        rankings = self.neg_index.new_zeros(1).expand(len(log_weights))
-        if self._neg_images is not None:
-            rankings = self._neg_images.long()
         hardest = log_weights.new_full((self._num_rankings,), -torch.inf)
-        hardest = hardest.scatter_reduce(0, rankings, log_weights, 'amax')
+        if self._neg_images is not None:
+            hardest.scatter_reduce_(0, self._neg_images.long(), log_weights, 'amax')
+        elif len(log_weights):
+            hardest = log_weights.max()[None]
         if self._processes is not None:
             hardest = self._processes.max(hardest)
-        return (log_weights - hardest[rankings]).exp()
+        if self._neg_images is not None:
+            hardest = hardest.index_select(0, self._neg_images.int())
+        return log_weights.sub_(hardest).exp_()
 
     @property
     def num_pos(self) -> int:
