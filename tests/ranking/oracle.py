@@ -7,6 +7,7 @@ equal precision. Only ``loss_loc`` leaves a choice (any consistent order among t
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -62,16 +63,34 @@ def rank_all(logits: Tensor, targets: Tensor, delta: float) -> Ranking:
     return Ranking(pos, neg, scores, delta, pos_rank, num_fp)
 
 
-def error_driven_grad(ranking: Ranking, surplus: list[float], normalizer: float) -> Tensor:
-    """Algorithm 1 with p(j|i) = H(x_ij) / N_FP(i); ``surplus`` holds l(i) - l*(i)."""
+def log_sigmoid(x: float) -> float:
+    return -math.log1p(math.exp(-x)) if x >= 0 else x - math.log1p(math.exp(x))
+
+
+def shares_of_negatives(ranking: Ranking, i: int, error_skew: float) -> list[float]:
+    """p(j|i) proportional to sigmoid(s_j)**error_skew H(x_ij); all 0 if H is 0 everywhere."""
+    scores = ranking.logits
+    above = [smoothed_step(scores[j] - scores[i], ranking.delta) for j in ranking.neg]
+    logs = [error_skew * log_sigmoid(scores[j]) for j in ranking.neg]
+    highest = max((g for g, h in zip(logs, above, strict=True) if h), default=0.0)
+    # Relative to the highest, since sigmoid(s)**g is 0 in floating point for s far below 0.
+    weights = [h * math.exp(g - highest) if h else 0.0 for g, h in zip(logs, above, strict=True)]
+    total = math.fsum(weights)
+    return [w / total if total else 0.0 for w in weights]
+
+
+def error_driven_grad(
+    ranking: Ranking, surplus: list[float], normalizer: float, error_skew: float = 0.0
+) -> Tensor:
+    """Algorithm 1 with p(j|i) as above; ``surplus`` holds l(i) - l*(i)."""
     grad = torch.zeros(len(ranking.logits), dtype=torch.float64)
     terms: dict[int, list[float]] = {j: [] for j in ranking.neg}
     for i, num_fp, error in zip(ranking.pos, ranking.num_fp, surplus, strict=True):
         if num_fp == 0:
             continue
         grad[i] = -error / normalizer
-        for j in ranking.neg:
-            share = smoothed_step(ranking.logits[j] - ranking.logits[i], ranking.delta) / num_fp
+        shares = shares_of_negatives(ranking, i, error_skew)
+        for j, share in zip(ranking.neg, shares, strict=True):
             terms[j].append(error * share)
     for j, parts in terms.items():
         grad[j] = math.fsum(parts) / normalizer
@@ -79,7 +98,11 @@ def error_driven_grad(ranking: Ranking, surplus: list[float], normalizer: float)
 
 
 def average_precision(
-    logits: Tensor, targets: Tensor, delta: float = 1.0, interpolated: bool = True
+    logits: Tensor,
+    targets: Tensor,
+    delta: float = 1.0,
+    interpolated: bool = True,
+    error_skew: float = 0.0,
 ) -> Expected:
     ranking = rank_all(logits, targets, delta)
     count = len(ranking.pos)
@@ -94,10 +117,17 @@ def average_precision(
         ]
     else:
         errors = [n / r for n, r in zip(ranking.num_fp, ranking.rank, strict=True)]
-    return Expected(math.fsum(errors) / count, error_driven_grad(ranking, errors, count))
+    grad = error_driven_grad(ranking, errors, count, error_skew)
+    return Expected(math.fsum(errors) / count, grad)
 
 
-def alrp_cls(logits: Tensor, targets: Tensor, loc_errors: Tensor, delta: float = 1.0) -> Expected:
+def alrp_cls(
+    logits: Tensor,
+    targets: Tensor,
+    loc_errors: Tensor,
+    delta: float = 1.0,
+    error_skew: float = 0.0,
+) -> Expected:
     ranking = rank_all(logits, targets, delta)
     count = len(ranking.pos)
     if not count:
@@ -112,7 +142,7 @@ def alrp_cls(logits: Tensor, targets: Tensor, loc_errors: Tensor, delta: float =
         error = (ranking.num_fp[i] + loc[i] + math.fsum(others)) / ranking.rank[i]
         surplus.append(error - loc[i] / ranking.rank[i])
     value = math.fsum(n / r for n, r in zip(ranking.num_fp, ranking.rank, strict=True)) / count
-    return Expected(value, error_driven_grad(ranking, surplus, count))
+    return Expected(value, error_driven_grad(ranking, surplus, count, error_skew))
 
 
 def admissible_loc_weights(logits: Tensor, targets: Tensor, delta: float) -> list[Tensor]:
@@ -143,7 +173,7 @@ def sort_inside_ties(weights: Tensor, pos_logits: Tensor) -> Tensor:
     return out
 
 
-def ndcg(logits: Tensor, targets: Tensor, delta: float = 1.0) -> Expected:
+def ndcg(logits: Tensor, targets: Tensor, delta: float = 1.0, error_skew: float = 0.0) -> Expected:
     ranking = rank_all(logits, targets, delta)
     count = len(ranking.pos)
     if not count:
@@ -156,4 +186,58 @@ def ndcg(logits: Tensor, targets: Tensor, delta: float = 1.0) -> Expected:
         (b - 1 / math.log2(1 + p)) / total for b, p in zip(best, ranking.pos_rank, strict=True)
     ]
     surplus = [e - t for e, t in zip(errors, targets_, strict=True)]
-    return Expected(1 - math.fsum(gain) / total, error_driven_grad(ranking, surplus, 1.0))
+    grad = error_driven_grad(ranking, surplus, 1.0, error_skew)
+    return Expected(1 - math.fsum(gain) / total, grad)
+
+
+def rank_sort(
+    logits: Tensor, targets: Tensor, ious: Tensor, delta: float = 0.5, error_skew: float = 0.0
+) -> tuple[Expected, Expected]:
+    """Ranking and sorting part of Rank & Sort; in this loss H(x_ii) stays in rank+(i)."""
+    plain = rank_all(logits, targets, delta)
+    own = smoothed_step(0.0, delta)
+    ranking = plain._replace(pos_rank=[r - 1 + own for r in plain.pos_rank])
+    count = len(ranking.pos)
+    nothing = Expected(0.0, torch.zeros(len(ranking.logits), dtype=torch.float64))
+    if not count:
+        return nothing, nothing
+    errors = [n / r for n, r in zip(ranking.num_fp, ranking.rank, strict=True)]
+    rank_grad = error_driven_grad(ranking, errors, count, error_skew)
+
+    labels, scores = ious.detach().double().tolist(), ranking.pos_logits()
+    surplus = []
+    sort_grad = torch.zeros_like(rank_grad)
+    for i in range(count):
+        steps = [smoothed_step(scores[j] - scores[i], delta) for j in range(count)]
+        wrong = [h if labels[j] < labels[i] else 0.0 for j, h in enumerate(steps)]
+        right = [h if labels[j] >= labels[i] else 0.0 for j, h in enumerate(steps)]
+        if not any(wrong):  # nothing to sort: error and target are the same sum
+            surplus.append(0.0)
+            continue
+        current = math.fsum(h * (1 - y) for h, y in zip(steps, labels, strict=True))
+        target = math.fsum(h * (1 - y) for h, y in zip(right, labels, strict=True))
+        surplus.append(current / ranking.pos_rank[i] - target / math.fsum(right))
+        sort_grad[ranking.pos[i]] -= surplus[i] / count
+        for j, h in enumerate(wrong):
+            sort_grad[ranking.pos[j]] += surplus[i] * h / math.fsum(wrong) / count
+    value = math.fsum(errors) / count
+    return Expected(value, rank_grad), Expected(math.fsum(surplus) / count, sort_grad)
+
+
+def one_ranking_an_image(
+    loss: Callable[[Tensor, Tensor, Tensor], Expected],
+    case: tuple[Tensor, Tensor, Tensor],
+    images: Tensor,
+    num_images: int,
+) -> Expected:
+    """Mean over all images, ranked one by one; the third part of ``case`` is for the positives."""
+    logits, targets, of_positives = case
+    value, grad = 0.0, torch.zeros(len(logits), dtype=torch.float64)
+    for image in range(num_images):
+        mine = [k for k, owner in enumerate(images.tolist()) if owner == image]
+        owners = images[targets == 1].tolist()
+        mine_pos = [k for k, owner in enumerate(owners) if owner == image]
+        found = loss(logits[mine], targets[mine], of_positives[mine_pos])
+        value += found.loss / num_images
+        grad[mine] = found.grad / num_images
+    return Expected(value, grad)

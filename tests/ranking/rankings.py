@@ -1,6 +1,6 @@
 """Rankings that the tests share: random ones, and the awkward ones by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -26,6 +26,36 @@ def random_ranking(
     if step:
         logits = (logits / step).round() * step
     return logits, targets, torch.rand(num_pos, generator=gen, dtype=torch.float64)
+
+
+def batch_of(
+    sizes: Sequence[tuple[int, int]],
+    dtype: torch.dtype = torch.float64,
+    seed: int = 0,
+    offsets: Sequence[float] = (),
+    shuffled: bool = True,
+    **options: float,
+) -> tuple[Case, Tensor]:
+    """Rankings of given (num_pos, num_neg), each with 2 ignored entries if any, and whose is what.
+
+    The entries of all stand in random order, or, if not ``shuffled``, one ranking after another.
+    """
+    parts = []
+    for owner, (num_pos, num_neg) in enumerate(sizes):
+        ignored = 2 if num_pos + num_neg else 0
+        case = random_ranking(num_pos, num_neg, seed + owner, num_ignored=ignored, **options)
+        parts.append((case[0] + (offsets[owner] if offsets else 0), *case[1:]))
+    logits = torch.cat([part[0] for part in parts]).to(dtype)
+    targets = torch.cat([part[1] for part in parts])
+    owners = torch.cat([torch.full((len(p[0]),), k) for k, p in enumerate(parts)]).long()
+    at_entry = torch.zeros(len(logits), dtype=dtype)
+    at_entry[targets == 1] = torch.cat([part[2] for part in parts]).to(dtype)
+    if shuffled:
+        order = torch.randperm(len(logits), generator=torch.Generator().manual_seed(seed))
+        logits, targets, owners, at_entry = (
+            part[order] for part in (logits, targets, owners, at_entry)
+        )
+    return (logits, targets, at_entry[targets == 1]), owners
 
 
 def all_equal() -> Case:

@@ -5,35 +5,17 @@ import math
 import oracle
 import pytest
 import torch
+from paired import TOLERANCES, assert_matches
 from rankings import CASES, random_ranking
 from torch import Tensor
 
 from mmdet_alrp.ranking import alrp_loss, average_precision_loss, ndcg_loss
 
 DELTAS = [0.0, 0.5, 1.0, 1e6]
-TOLERANCES = {torch.float64: 1e-9, torch.float32: 3e-5}
 
 every_case = pytest.mark.parametrize('name', list(CASES))
 every_delta = pytest.mark.parametrize('delta', DELTAS)
 every_dtype = pytest.mark.parametrize('dtype', list(TOLERANCES), ids=['float64', 'float32'])
-
-
-def assert_near(actual: Tensor, expected: Tensor, tolerance: float) -> None:
-    """Bound the error by the largest value: an absolute bound is lax on gradients of 1/|P|."""
-    assert actual.shape == expected.shape
-    scale = expected.abs().max().item() if expected.numel() else 0.0
-    error = (actual.double().cpu() - expected).abs().max().item() if expected.numel() else 0.0
-    assert error <= tolerance * scale + 1e-15, f'error {error:.3g} at scale {scale:.3g}'
-
-
-def assert_matches(loss: Tensor, logits: Tensor, expected: oracle.Expected) -> None:
-    """Compare a loss and its gradient; the step is taken with a factor, as a loss weight would."""
-    assert loss.shape == ()
-    tolerance = TOLERANCES[logits.dtype]
-    (grad,) = torch.autograd.grad(3 * loss, logits, retain_graph=True)
-    assert grad.dtype == logits.dtype and grad.device == logits.device
-    assert math.isclose(loss.item(), expected.loss, abs_tol=tolerance)
-    assert_near(grad, 3 * expected.grad, tolerance)
 
 
 def leaf_logits(name: str, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, ...]:

@@ -1,32 +1,24 @@
 """What holds for every ranking: Theorem 2, invariances, separation of the two gradients."""
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paired import PAIRS, value_and_grad
 from rankings import random_ranking
 from torch import Tensor
 
-from mmdet_alrp.ranking import alrp_loss, average_precision_loss, ndcg_loss
+from mmdet_alrp.ranking import alrp_loss
 
-LOSSES: dict[str, Callable[..., Tensor]] = {
-    'ap': lambda s, t, e, d: average_precision_loss(s, t, d),
-    'ap plain': lambda s, t, e, d: average_precision_loss(s, t, d, interpolated=False),
-    'alrp': lambda s, t, e, d: alrp_loss(s, t, e, d)[0],
-    'ndcg': lambda s, t, e, d: ndcg_loss(s, t, d),
-}
+LOSSES = [name for name in PAIRS if name != 'rs sort']  # its gradients are among positives
 
-every_loss = pytest.mark.parametrize('name', list(LOSSES))
+every_loss = pytest.mark.parametrize('name', LOSSES)
+every_part = pytest.mark.parametrize('name', list(PAIRS))
 every_delta = pytest.mark.parametrize('delta', [0.0, 0.5, 1.0, 1e3])
 
 
 def run(name: str, logits: Tensor, targets: Tensor, loc_errors: Tensor, delta: float):
-    logits = logits.detach().clone().requires_grad_()
-    loss = LOSSES[name](logits, targets, loc_errors, delta)
-    (grad,) = torch.autograd.grad(loss, logits)
-    return loss.detach(), grad
+    return value_and_grad(name, (logits, targets, loc_errors), delta)
 
 
 @st.composite
@@ -69,7 +61,7 @@ def test_alrp_stays_in_the_unit_interval(case, delta):
         assert (loss_cls + loss_loc).item() <= 1 + 1e-12
 
 
-@every_loss
+@every_part
 @every_delta
 def test_shift_of_all_logits_changes_nothing(name, delta):
     logits, targets, loc_errors = random_ranking(12, 90, seed=11)
@@ -79,7 +71,7 @@ def test_shift_of_all_logits_changes_nothing(name, delta):
     torch.testing.assert_close(moved_grad, grad, rtol=1e-9, atol=1e-12)
 
 
-@every_loss
+@every_part
 @every_delta
 def test_permutation_permutes_the_gradient(name, delta):
     logits, targets, loc_errors = random_ranking(12, 90, seed=12)
@@ -94,7 +86,7 @@ def test_permutation_permutes_the_gradient(name, delta):
     torch.testing.assert_close(new_grad, grad[order], rtol=1e-10, atol=1e-14)
 
 
-@every_loss
+@every_part
 def test_logits_and_delta_scale_together(name):
     logits, targets, loc_errors = random_ranking(12, 90, seed=13)
     loss, grad = run(name, logits, targets, loc_errors, 0.5)
@@ -103,7 +95,7 @@ def test_logits_and_delta_scale_together(name):
     torch.testing.assert_close(new_grad, grad, rtol=1e-10, atol=1e-14)
 
 
-@every_loss
+@every_part
 @pytest.mark.parametrize('delta', [0.0, 0.5])
 def test_negatives_below_every_ramp_have_no_effect(name, delta):
     logits, targets, loc_errors = random_ranking(5, 200, seed=14)

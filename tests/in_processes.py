@@ -1,0 +1,42 @@
+"""Run a function in several gloo processes and bring home what each of them returned."""
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+
+LIMIT = 150  # seconds; a run takes less than 20, and one that hangs must not stop the suite
+
+
+def enter_group(rank: int, worker: Callable, world_size: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        'gloo',
+        f'file://{folder}/store',
+        rank=rank,
+        world_size=world_size,
+        timeout=timedelta(seconds=LIMIT),
+    )
+    torch.save(worker(rank, world_size), f'{folder}/{rank}.pt')
+    # Gloo's threads need the interpreter lock to drop the work of backward; destroying the group
+    # while they wait for it would wait for ever.
+    torch.distributed.barrier()
+    time.sleep(0.5)
+    torch.distributed.destroy_process_group()
+
+
+def run_in_processes(worker: Callable, world_size: int, folder: Path) -> list:
+    """Results of ``worker(rank, world_size)``, a function of a module, one a process."""
+    arguments = (worker, world_size, str(folder))
+    running = mp.spawn(enter_group, arguments, nprocs=world_size, join=False)
+    end = time.monotonic() + LIMIT
+    while not running.join(timeout=1):
+        if time.monotonic() > end:
+            for process in running.processes:
+                process.kill()
+            pytest.fail(f'{world_size} processes have not come to an end in {LIMIT} s')
+    return [torch.load(folder / f'{rank}.pt', weights_only=True) for rank in range(world_size)]
