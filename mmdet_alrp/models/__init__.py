@@ -1,6 +1,30 @@
 """Registered models: ranking losses and the heads that they train."""
 
-from .dense_heads import RankingHeadMixin, RankingRetinaHead, RetinaATSSHead
-from .losses import ALRPLoss
+from .dense_heads import (
+    RankingAnchorHeadMixin,
+    RankingATSSHead,
+    RankingFoveaHead,
+    RankingHeadMixin,
+    RankingRetinaHead,
+    RankingRPNHead,
+    RetinaATSSHead,
+)
+from .losses import ALRPLoss, APLoss, NDCGLoss, RankingLoss, RankSortLoss
+from .roi_heads import RankingBBoxHeadMixin, RankingShared2FCBBoxHead
 
-__all__ = ['ALRPLoss', 'RankingHeadMixin', 'RankingRetinaHead', 'RetinaATSSHead']
+__all__ = [
+    'ALRPLoss',
+    'APLoss',
+    'NDCGLoss',
+    'RankSortLoss',
+    'RankingATSSHead',
+    'RankingAnchorHeadMixin',
+    'RankingBBoxHeadMixin',
+    'RankingFoveaHead',
+    'RankingHeadMixin',
+    'RankingLoss',
+    'RankingRPNHead',
+    'RankingRetinaHead',
+    'RankingShared2FCBBoxHead',
+    'RetinaATSSHead',
+]

@@ -1,113 +1,214 @@
-"""What every head with a ranking loss shares: from gathered predictions to the loss dict."""
+"""What every head with a ranking loss shares: from its own loss code to a ranking of the batch."""
 
 from __future__ import annotations
 
 import logging
-from typing import Any, NamedTuple
+from typing import Any
 
+import torch
+from mmdet.structures.bbox import bbox_overlaps, get_box_tensor
 from mmengine.logging import print_log
-from torch import Tensor, cat, int8
+from torch import Tensor, int8
+
+from .loss_recorder import Gathered, gather, recording
 
 STEPS_WITHOUT_POSITIVES = 50  # in a row, before a head says so
-
-
-class Gathered(NamedTuple):
-    """Predictions and targets of all priors of a batch, as the ranking sees them.
-
-    Attributes:
-        cls_score: Logits, shape (num_priors, num_classes).
-        labels: Class index of a positive prior, ``num_classes`` otherwise, shape (num_priors,).
-        label_weights: 0 for a prior that takes no part, shape (num_priors,).
-        bbox_pred: Box deltas, shape (num_priors, box_dim).
-        bbox_targets: Ground-truth boxes of the positive priors, shape (num_priors, 4).
-        priors: What the box coder decodes with, shape (num_priors, 4).
-    """
-
-    cls_score: Tensor
-    labels: Tensor
-    label_weights: Tensor
-    bbox_pred: Tensor
-    bbox_targets: Tensor
-    priors: Tensor
 
 
 class RankingHeadMixin:
     """Ranks all predictions of a batch in one ranking.
 
-    Stands before an MMDetection head in the bases of a class. The head's own ``loss_by_feat`` runs
-    up to the point where it would compute the losses of one level: there
-    ``loss_by_feat_single`` hands back what it was given, and the mixin ranks all levels together.
+    Stands before an MMDetection head in the bases of a class; the head's ``loss_cls`` is one of
+    this package's ranking losses. The head's own ``loss_by_feat`` runs as it is, except that the
+    two losses that it calls, ``loss_cls`` and ``loss_bbox``, only note what they are given. All of
+    that is then ranked together. Other losses of the head (centerness, DFL) stay.
+
+    Attributes:
+        last_losses_finite: Whether all logits and both losses of the last step were finite, a
+            scalar on the device; None before the first step.
+
+    Raises:
+        ValueError: If ``loss_cls`` is no ranking loss, has not ``use_sigmoid=True`` in the config
+            or does not go with ``loss_bbox``.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if not self.use_sigmoid_cls:
+        name = type(self).__name__
+        if not hasattr(self.loss_cls, 'check_box_loss'):
             raise ValueError(
-                f'{type(self).__name__} ranks independent class scores: its loss_cls needs '
+                f'{name} needs a ranking loss as loss_cls, such as ALRPLoss or APLoss, '
+                f'got {type(self.loss_cls).__name__}'
+            )
+        if not getattr(self, 'use_sigmoid_cls', True):
+            raise ValueError(
+                f'{name} ranks independent class scores: its loss_cls needs '
                 'use_sigmoid=True in the config'
             )
-        if not self.reg_decoded_bbox:
-            raise ValueError(
-                f'{type(self).__name__} measures localisation on boxes: set reg_decoded_bbox=True'
-            )
-        self.loss_cls.check_box_loss(self.loss_bbox)
+        # Heads without that option, such as FCOSHead, always decode.
+        self.loss_cls.check_box_loss(self.loss_bbox, getattr(self, 'reg_decoded_bbox', True))
+        self.last_losses_finite: Tensor | None = None
         self._steps_without_positives = 0
 
-    def loss_by_feat(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+    def loss_by_feat(
+        self, cls_scores: list[Tensor], *args: Any, **kwargs: Any
+    ) -> dict[str, Tensor]:
         """Compute the losses of a batch.
 
         Args:
+            cls_scores: Logits of each level, shape (num_images, num_priors * num_classes, H, W).
             *args: As the parent head takes them.
             **kwargs: As the parent head takes them.
 
         Returns:
-            ``loss_cls`` and ``loss_bbox``, which are trained, and for the log ``loc_error`` (the
-            localisation part without its weight) and ``self_balance_ratio``.
+            ``loss_cls`` and ``loss_bbox``, the parent's other losses, and what the ranking loss
+            logs, under names without "loss": MMEngine adds up every entry that has it.
         """
-        levels = super().loss_by_feat(*args, **kwargs)['loss_cls']
-        gathered = Gathered(*(cat(parts) for parts in zip(*levels, strict=True)))
-        return self.rank(gathered)
+        # Boxes need float32: half precision cannot tell an IoU of .9 from one of .91, and the
+        # points of heads without anchors take the type of the predictions.
+        args = tuple(_in_full_precision(arg) for arg in args)
+        kwargs = {name: _in_full_precision(arg) for name, arg in kwargs.items()}
+        with torch.autocast(cls_scores[0].device.type, enabled=False), recording(self) as recorders:
+            losses = super().loss_by_feat(cls_scores, *args, **kwargs)
+        gathered = gather(*recorders)
+        if self.loss_cls.scope == 'image':
+            gathered = gathered._replace(
+                images=_images_of_priors(cls_scores, gathered.cls_score),
+                num_images=len(cls_scores[0]),
+            )
+        losses.update(self.rank(gathered))
+        others = [level for arg in (*args, *kwargs.values()) for level in _levels(arg)]
+        losses['loss_bbox'] = losses['loss_bbox'] + zero_of(others)
+        return losses
 
     def rank(self, gathered: Gathered) -> dict[str, Tensor]:
-        """Rank gathered predictions and return the loss dict."""
-        labels = gathered.labels
-        num_classes = gathered.cls_score.size(1)
-        pos_index = ((labels >= 0) & (labels < num_classes)).nonzero().squeeze(1)
-        targets = labels.new_zeros(gathered.cls_score.shape, dtype=int8)
-        targets.masked_fill_((gathered.label_weights <= 0).unsqueeze(1), -1)
+        """Rank gathered predictions and return ``loss_cls``, ``loss_bbox`` and the log."""
+        scores, labels = gathered.cls_score, gathered.labels
+        takes_part = gathered.label_weights > 0
+        is_pos = (labels >= 0) & (labels < scores.size(1)) & takes_part
+        pos_index = is_pos.nonzero().squeeze(1)
+        targets = labels.new_zeros(scores.shape, dtype=int8)
+        targets.masked_fill_(~takes_part.unsqueeze(1), -1)
         targets[pos_index, labels[pos_index]] = 1
         self._watch_positives(len(pos_index))
 
-        # Boxes need float32: half precision cannot tell an IoU of .9 from one of .91.
-        bbox_pred = gathered.bbox_pred[pos_index].float()
-        if len(pos_index):
-            boxes = self.bbox_coder.decode(gathered.priors[pos_index], bbox_pred)
-            box_losses = self.loss_bbox(
-                boxes, gathered.bbox_targets[pos_index], reduction_override='none'
-            )
-        else:
-            box_losses = bbox_pred.sum(1)  # of no row: empty, but every parameter gets a gradient
-        loss_cls, loss_bbox, loc_error = self.loss_cls(
-            gathered.cls_score.reshape(-1),
-            targets.reshape(-1),
-            self.loss_cls.loc_errors(box_losses, self.loss_bbox),
+        box_losses, ious = self._measure_boxes(gathered, pos_index)
+        by_image = {}
+        if gathered.images is not None:
+            images = gathered.images.unsqueeze(1).expand(scores.shape).reshape(-1)
+            by_image = {'images': images, 'num_images': gathered.num_images}
+        ranked = self.loss_cls(
+            scores.reshape(-1), targets.reshape(-1), box_losses, ious=ious, **by_image
         )
-        return {
-            'loss_cls': loss_cls,
-            'loss_bbox': loss_bbox,
-            # Logged only: MMEngine adds up every entry whose name contains "loss".
-            'loc_error': loc_error,
-            'self_balance_ratio': self.loss_cls.balance.ratio.clone(),
-        }
+        # The logits too: one that is not a number may hide in a bin that no positive looks at.
+        parts = (scores, ranked.loss_cls, ranked.loss_bbox)
+        self.last_losses_finite = torch.stack([part.detach().isfinite().all() for part in parts])
+        self.last_losses_finite = self.last_losses_finite.all()
+        return {'loss_cls': ranked.loss_cls, 'loss_bbox': ranked.loss_bbox, **ranked.log}
+
+    def boxes_for_loss(
+        self, bbox_pred: Tensor, bbox_targets: Tensor, priors: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Turn predictions and targets of positives into what ``loss_bbox`` compares.
+
+        Args:
+            bbox_pred: As the head handed them to its box loss, shape (num_pos, box_dim).
+            bbox_targets: Likewise.
+            priors: Priors of the positives if the predictions are not decoded yet.
+        """
+        if priors is not None and self.reg_decoded_bbox:
+            bbox_pred = get_box_tensor(self.bbox_coder.decode(priors, bbox_pred))
+        return bbox_pred, bbox_targets
+
+    def _measure_boxes(self, gathered: Gathered, pos_index: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return box loss and, if the ranking wants it, IoU of each positive."""
+        needs_ious = self.loss_cls.needs_ious
+        if not len(pos_index):
+            none = gathered.cls_score.new_zeros(0, dtype=torch.float32)
+            return none, none if needs_ious else None
+        rows = self._rows_of_positives(gathered, pos_index)
+        bbox_pred, bbox_targets, priors = (
+            part if part is None or rows is None else part[rows]
+            for part in (gathered.bbox_pred, gathered.bbox_targets, gathered.priors)
+        )
+        boxes, true_boxes = self.boxes_for_loss(_full_precision(bbox_pred), bbox_targets, priors)
+        box_losses = self.loss_bbox(boxes, true_boxes, reduction_override='none')
+        if box_losses.dim() > 1:  # one value a coordinate
+            box_losses = box_losses.sum(1)
+        if not needs_ious:
+            return box_losses, None
+        return box_losses, bbox_overlaps(boxes.detach(), true_boxes, is_aligned=True)
+
+    def _rows_of_positives(self, gathered: Gathered, pos_index: Tensor) -> Tensor | None:
+        """Return which rows of the box predictions are the positives'; None for all of them."""
+        num_rows = 0 if gathered.bbox_pred is None else len(gathered.bbox_pred)
+        if num_rows == len(gathered.labels):
+            return pos_index
+        if num_rows == len(pos_index):
+            return None
+        # The parent may compare boxes of positives that take no part in the classification.
+        labels = gathered.labels
+        objects = ((labels >= 0) & (labels < gathered.cls_score.size(1))).nonzero().squeeze(1)
+        if num_rows == len(objects):
+            return (gathered.label_weights[objects] > 0).nonzero().squeeze(1)
+        raise ValueError(
+            f'{type(self).__name__}: loss_bbox was given {num_rows} boxes; a ranking needs those '
+            f'of all {len(labels)} priors or of the {len(pos_index)} positive ones'
+        )
 
     def _watch_positives(self, num_pos: int) -> None:
         """Warn once if step after step has no positive: nothing would be learnt."""
         self._steps_without_positives = 0 if num_pos else self._steps_without_positives + 1
-        if self._steps_without_positives == STEPS_WITHOUT_POSITIVES:
-            assigner = self.train_cfg['assigner']['type']
-            print_log(
-                f'{type(self).__name__}: no positive in {STEPS_WITHOUT_POSITIVES} training steps '
-                f'in a row. Do the anchors fit the boxes, and does {assigner} fit this head?',
-                logger='current',
-                level=logging.WARNING,
-            )
+        if self._steps_without_positives != STEPS_WITHOUT_POSITIVES:
+            return
+        assigner = (getattr(self, 'train_cfg', None) or {}).get('assigner')
+        fits = f', and does {assigner["type"]} fit this head' if assigner else ''
+        print_log(
+            f'{type(self).__name__}: no positive in {STEPS_WITHOUT_POSITIVES} training steps '
+            f'in a row. Do its priors fit the boxes{fits}?',
+            logger='current',
+            level=logging.WARNING,
+        )
+
+
+def zero_of(tensors: list[Tensor]) -> Tensor | int:
+    """Return a zero that gives each tensor a gradient of zeros.
+
+    A parameter without gradient would keep the other processes of a group waiting. The sum runs
+    over no element, so that nothing infinite turns it into something else.
+    """
+    return sum(tensor[:0].sum() for tensor in tensors)
+
+
+def _full_precision(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
+def _levels(arg: Any) -> list[Tensor]:
+    """Return the tensors of an output of the head, level by level; of other arguments none."""
+    is_output = isinstance(arg, (list, tuple)) and all(isinstance(part, Tensor) for part in arg)
+    return list(arg) if is_output else []
+
+
+def _in_full_precision(arg: Any) -> Any:
+    """Convert an output of the head; hand other arguments back as they are."""
+    levels = _levels(arg)
+    return [_full_precision(level) for level in levels] if levels else arg
+
+
+def _images_of_priors(cls_scores: list[Tensor], gathered_scores: Tensor) -> Tensor:
+    """Return the image of each prior: MMDetection joins levels, and in each of them images."""
+    num_images, num_classes = len(cls_scores[0]), gathered_scores.size(1)
+    indices = torch.arange(num_images, device=gathered_scores.device)
+    images = torch.cat(
+        [
+            indices.repeat_interleave(level.numel() // (num_images * num_classes))
+            for level in cls_scores
+        ]
+    )
+    if len(images) != len(gathered_scores):
+        raise ValueError(
+            f"scope='image' needs a head that ranks all its {len(images)} priors, "
+            f'got {len(gathered_scores)}'
+        )
+    return images

@@ -1,0 +1,129 @@
+"""Notes what a head hands to its losses, in place of computing them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from torch import Tensor, cat, nn
+
+
+class Call(NamedTuple):
+    """One call of a loss by MMDetection's convention.
+
+    Attributes:
+        pred: Predictions, one row a prior.
+        target: What they should be; some heads add a second tensor, such as a quality.
+        weight: Weight of each row, if the head gave any.
+        priors: Priors that ``pred`` is still to be decoded with, from heads of this package.
+    """
+
+    pred: Tensor
+    target: Tensor | tuple[Tensor, ...]
+    weight: Tensor | None
+    priors: Tensor | None
+
+
+class LossRecorder(nn.Module):
+    """Stands in for a loss while a head's own loss code runs.
+
+    Called as the loss, it notes the arguments and returns a zero without a graph. Whatever
+    else the head asks the loss for (``use_sigmoid``, ``get_accuracy``) comes from the loss itself.
+
+    Args:
+        loss: The loss that it stands in for.
+    """
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+        self.calls: list[Call] = []
+
+    def __getattr__(self, name: str) -> Any:
+        """Ask the loss for what the recorder does not have."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__('loss'), name)
+
+    def forward(
+        self,
+        pred: Tensor,
+        target: Tensor | tuple[Tensor, ...],
+        weight: Tensor | None = None,
+        *args: Any,
+        priors: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        """Note a call; averaging factors and reductions are of no use to a ranking."""
+        self.calls.append(Call(pred, target, weight, priors))
+        return pred.new_zeros(())
+
+
+@contextmanager
+def recording(head: nn.Module) -> Iterator[tuple[LossRecorder, LossRecorder]]:
+    """Let recorders stand in for ``loss_cls`` and ``loss_bbox`` of a head for a while."""
+    loss_cls, loss_bbox = head.loss_cls, head.loss_bbox
+    head.loss_cls, head.loss_bbox = LossRecorder(loss_cls), LossRecorder(loss_bbox)
+    try:
+        yield head.loss_cls, head.loss_bbox
+    finally:
+        head.loss_cls, head.loss_bbox = loss_cls, loss_bbox
+
+
+class Gathered(NamedTuple):
+    """Predictions and targets of all priors of a batch, as the ranking sees them.
+
+    Attributes:
+        cls_score: Logits, shape (num_priors, num_classes).
+        labels: Class index of a positive prior, ``num_classes`` otherwise, shape (num_priors,).
+        label_weights: 0 for a prior that takes no part, shape (num_priors,).
+        bbox_pred: Box predictions of all priors or of the positive ones in their order; None if
+            the head handed none to its box loss.
+        bbox_targets: Box targets, rows as in ``bbox_pred``.
+        priors: What the box coder is still to decode ``bbox_pred`` with, rows as there; None if
+            ``bbox_pred`` is ready for the box loss.
+        images: Index of the image of each prior, shape (num_priors,); only for a ranking an image.
+        num_images: Number of images in the batch.
+    """
+
+    cls_score: Tensor
+    labels: Tensor
+    label_weights: Tensor
+    bbox_pred: Tensor | None = None
+    bbox_targets: Tensor | None = None
+    priors: Tensor | None = None
+    images: Tensor | None = None
+    num_images: int = 1
+
+
+def gather(cls_recorder: LossRecorder, box_recorder: LossRecorder) -> Gathered:
+    """Join the calls of both losses.
+
+    Raises:
+        ValueError: If the classification loss was not called with logits, class indices and one
+            weight a prior.
+    """
+    if not cls_recorder.calls:
+        raise ValueError('a ranking head needs a parent that calls self.loss_cls; it did not')
+    parts = []
+    for scores, target, weights, _ in cls_recorder.calls:
+        labels = target[0] if isinstance(target, tuple) else target
+        weights = labels.new_ones(len(labels)) if weights is None else weights
+        if scores.dim() != 2 or labels.shape != scores.shape[:1] or weights.shape != labels.shape:
+            raise ValueError(
+                'a ranking head needs a parent that gives its loss_cls logits (n, num_classes), '
+                'class indices (n,) and weights (n,) or none; got shapes '
+                f'{tuple(scores.shape)}, {tuple(labels.shape)} and {tuple(weights.shape)}'
+            )
+        parts.append((scores, labels, weights))
+    gathered = Gathered(*(cat(column) for column in zip(*parts, strict=True)))
+    if not box_recorder.calls:
+        return gathered
+    preds, targets, _, priors = zip(*box_recorder.calls, strict=True)
+    return gathered._replace(
+        bbox_pred=cat(preds),
+        bbox_targets=cat(targets),
+        priors=None if priors[0] is None else cat(priors),
+    )

@@ -1,0 +1,112 @@
+"""The second stage's box head without sampler and background class, trained by a ranking loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmdet.models.roi_heads import Shared2FCBBoxHead
+from mmdet.registry import MODELS
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from ..dense_heads.loss_recorder import gather, recording
+from ..dense_heads.ranking_head_mixin import RankingHeadMixin, zero_of
+
+
+class RankingBBoxHeadMixin(RankingHeadMixin):
+    """RankingHeadMixin for box heads: ranks all proposals and classes of a batch.
+
+    Stands before an MMDetection BBoxHead in the bases of a class. The ranking loss tells the head
+    to score each class by its own sigmoid and to leave the background out.
+
+    Raises:
+        ValueError: If the head has no classifier or no box branch; otherwise as in the parent.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not (self.with_cls and self.with_reg):
+            raise ValueError(f'{type(self).__name__} needs with_cls=True and with_reg=True')
+        self._num_images: int | None = None
+
+    def loss_and_target(
+        self,
+        cls_score: Tensor,
+        bbox_pred: Tensor,
+        rois: Tensor,
+        sampling_results: list,
+        *args: Any,
+        **kwargs: Any,
+    ) -> dict:
+        """Compute losses and targets, arguments as in the parent."""
+        self._num_images = len(sampling_results)
+        try:
+            return super().loss_and_target(
+                cls_score, bbox_pred, rois, sampling_results, *args, **kwargs
+            )
+        finally:
+            self._num_images = None
+
+    def loss(
+        self,
+        cls_score: Tensor,
+        bbox_pred: Tensor,
+        rois: Tensor,
+        labels: Tensor,
+        label_weights: Tensor,
+        bbox_targets: Tensor,
+        bbox_weights: Tensor,
+        reduction_override: str | None = None,
+    ) -> dict[str, Tensor]:
+        """Compute the losses of a batch, arguments as in the parent.
+
+        Returns:
+            ``loss_cls`` and ``loss_bbox`` and what the ranking loss logs.
+
+        Raises:
+            ValueError: If a reduction is asked for, as OHEM samplers do.
+        """
+        if reduction_override is not None:
+            raise ValueError(
+                f'{type(self).__name__} ranks proposals together, so none has a loss of its own: '
+                "use sampler=dict(type='PseudoSampler')"
+            )
+        bbox_pred = bbox_pred.float()  # for the reason that the parent mixin gives
+        with torch.autocast(rois.device.type, enabled=False), recording(self) as recorders:
+            losses = super().loss(
+                cls_score, bbox_pred, rois, labels, label_weights, bbox_targets, bbox_weights
+            )
+            if not len(rois):  # then the parent has no use for its losses
+                self.loss_cls(cls_score, labels, label_weights)
+        gathered = gather(*recorders)
+        if self.loss_cls.scope == 'image':
+            images = rois[:, 0].long()
+            num_images = self._num_images or int(images.max()) + 1
+            gathered = gathered._replace(images=images, num_images=num_images)
+        losses.update(self.rank(gathered))
+        losses['loss_bbox'] = losses['loss_bbox'] + zero_of([bbox_pred])
+        return losses
+
+    def refine_bboxes(
+        self, sampling_results: list, bbox_results: dict, batch_img_metas: list[dict]
+    ) -> list[InstanceData]:
+        """Refine boxes for the next stage of a cascade, arguments as in the parent.
+
+        Without proposals the parent refines nothing and the cascade stops; the next stages'
+        parameters would then have no gradient, and other processes would wait for them.
+        """
+        rois = bbox_results['rois']
+        if not len(rois):
+            return [InstanceData(bboxes=rois[:, 1:]) for _ in batch_img_metas]
+        return super().refine_bboxes(sampling_results, bbox_results, batch_img_metas)
+
+
+@MODELS.register_module()
+class RankingShared2FCBBoxHead(RankingBBoxHeadMixin, Shared2FCBBoxHead):
+    """Shared2FCBBoxHead with a ranking over all proposals, classes and images of a batch.
+
+    Takes the arguments of MMDetection's ``Shared2FCBBoxHead``; ``loss_cls`` is a ranking loss, and
+    ``reg_decoded_bbox`` must be True for those that measure boxes by their IoU. No sampler is
+    needed: ``train_cfg.rcnn.sampler=dict(type='PseudoSampler')`` ranks all proposals.
+    """
