@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.distributed import ProcessGroup
 
 from .checks import check_options, check_pos_values, check_ranking
 from .errors import (
@@ -21,6 +21,9 @@ from .errors import (
 from .frame import ErrorTerms, error_driven_loss, fixed_gradient
 from .processes import Processes
 from .relations import Ranking, RankingOptions
+
+if TYPE_CHECKING:  # some builds of torch come without it
+    from torch.distributed import ProcessGroup
 
 
 def average_precision_loss(

@@ -2,6 +2,7 @@
 
 from .alrp_loss import ALRPLoss
 from .average_precision_loss import APLoss, NDCGLoss
+from .balanced_loss import BalancedRankingLoss
 from .rank_sort_loss import RankSortLoss
 from .ranking_loss import RankedLosses, RankingLoss
 from .self_balance import SelfBalance
@@ -9,6 +10,7 @@ from .self_balance import SelfBalance
 __all__ = [
     'ALRPLoss',
     'APLoss',
+    'BalancedRankingLoss',
     'NDCGLoss',
     'RankSortLoss',
     'RankedLosses',
