@@ -1,4 +1,4 @@
-"""Test a detector; the command line is that of MMDetection's tools/test.py and --submission."""
+"""Test a detector, as MMDetection's tools/test.py does; --submission and --score-thr are ours."""
 
 from __future__ import annotations
 
@@ -32,7 +32,12 @@ from mmdet_alrp.engine.run_config import (
     exit_status_of,
     load_config,
 )
-from mmdet_alrp.engine.submission import Submission
+from mmdet_alrp.engine.score_thresholds import (
+    ThresholdError,
+    read_thresholds,
+    thresholds_of_labels,
+)
+from mmdet_alrp.engine.submission import Submission, check_place
 
 TTA_META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')
 TTA_META_KEYS += ('flip', 'flip_direction')
@@ -56,6 +61,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar='FILE.zip',
         help="write the detections as COCO's test server takes them; measures nothing",
     )
+    parser.add_argument(
+        '--score-thr',
+        metavar='THRESHOLDS.json',
+        help='drop what scores below the threshold of its class; tools/eval_lrp.py --json writes '
+        'such a file',
+    )
     return parser.parse_args(argv)
 
 
@@ -67,6 +78,27 @@ def draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
             "default_hooks=dict(visualization=dict(type='DetVisualizationHook'))"
         )
     trigger_visualization_hook(cfg, args)
+
+
+def use_thresholds(cfg: Config, path: str) -> None:
+    """Filter detections by class; pictures show exactly what passes."""
+    try:
+        read_thresholds(path)
+    except ThresholdError as error:
+        raise UsageError(f'--score-thr: {error}') from None
+    hook = {'type': 'ScoreThresholdHook', 'thresholds': path}
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
+    if cfg.get('default_hooks', {}).get('visualization'):
+        cfg.default_hooks.visualization.score_thr = 0.0
+
+
+def check_thresholds(runner: Runner, path: str) -> None:
+    """Check that the thresholds are those of the test data set's classes."""
+    classes = runner.test_dataloader.dataset.metainfo['classes']
+    try:
+        thresholds_of_labels(read_thresholds(path), classes)
+    except ThresholdError as error:
+        raise UsageError(f'--score-thr: {path}: {error}') from None
 
 
 def augment_at_test_time(cfg: Config) -> None:
@@ -91,6 +123,13 @@ def draft_of(path: str) -> str:
     return f'{path}.draft.pkl'
 
 
+def check_out(path: str) -> None:
+    """Check the file of the predictions before they are made."""
+    if not path.endswith(('.pkl', '.pickle')):
+        raise UsageError(f'--out must name a .pkl or .pickle file, got {path}')
+    check_place(path, '--out')
+
+
 def collect_predictions(runner: Runner, path: str) -> None:
     """Have the run write its predictions."""
     runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=draft_of(path)))
@@ -100,13 +139,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Test."""
     args = parse_args(argv)
     cfg = load_config(args)
-    if args.out is not None and not args.out.endswith(('.pkl', '.pickle')):
-        raise UsageError(f'--out must name a .pkl or .pickle file, got {args.out}')
+    if args.out is not None:
+        check_out(args.out)
     check_checkpoint(args.checkpoint, 'checkpoint')
     cfg.load_from = args.checkpoint
     submission = Submission(cfg, args.submission) if args.submission else None
     if args.show or args.show_dir:
         draw_predictions(cfg, args)
+    if args.score_thr:
+        use_thresholds(cfg, args.score_thr)
     if args.tta:
         augment_at_test_time(cfg)
     check_data(cfg, ('test',))
@@ -116,11 +157,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         collect_predictions(runner, args.out)
     if submission is not None:
         submission.check_coverage(runner)
+    if args.score_thr:
+        check_thresholds(runner, args.score_thr)
     runner.test()
     if args.out is not None and is_main_process():
         os.replace(draft_of(args.out), args.out)
-    if submission is not None:
-        submission.write()
+    if submission is not None and (line := submission.write()):
+        print(line)
 
 
 if __name__ == '__main__':

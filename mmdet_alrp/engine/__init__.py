@@ -1,7 +1,7 @@
 """Hooks, optimiser wrapper and what the command-line tools share."""
 
-from . import bfloat16, checkpoint_safety, hooks
+from . import bfloat16, checkpoint_safety, hooks, score_thresholds
 
-__all__ = ['bfloat16', 'checkpoint_safety', 'hooks']
+__all__ = ['bfloat16', 'checkpoint_safety', 'hooks', 'score_thresholds']
 
 checkpoint_safety.allow_checkpoint_classes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import tempfile
@@ -38,6 +39,7 @@ class Submission:
     def __init__(self, cfg: Config, path: str) -> None:
         if not path.endswith('.zip'):
             raise UsageError(f'--submission must name a .zip file, got {path}')
+        check_place(path, '--submission')
         dataset = cfg.test_dataloader.dataset
         if not str(dataset.get('ann_file', '')).endswith('.json'):
             raise UsageError('--submission needs a test data set with a COCO json as ann_file')
@@ -64,6 +66,7 @@ class Submission:
             UsageError: If the data set leaves images out.
         """
         expected = set(COCO(self.ann_file).get_img_ids())
+        self.num_images = len(expected)
         dataset = runner.test_dataloader.dataset
         seen = {dataset.get_data_info(index)['img_id'] for index in range(len(dataset))}
         if expected != seen:
@@ -72,22 +75,62 @@ class Submission:
                 f'{len(expected)} images are left out by the test data set'
             )
 
-    def write(self) -> None:
-        """Write the zip file from what the run collected; only the first process does."""
+    def write(self) -> str:
+        """Write the zip file from what the run collected; only the first process does.
+
+        Returns:
+            One line on what was written; empty in the other processes.
+
+        Raises:
+            UsageError: If a detection is not finite, or the file cannot be written.
+        """
         if not is_main_process():
-            return
-        detections = [_entry(found) for found in json.loads(self.result_file.read_text())]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+            return ''
+        found = json.loads(self.result_file.read_text())
+        detections = _best([_entry(detection) for detection in found])
         draft = self.path.with_name(f'.{self.path.name}.{os.getpid()}')
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             with zipfile.ZipFile(draft, 'w', zipfile.ZIP_DEFLATED) as archive:
-                archive.writestr(self.member, json.dumps(_best(detections)))
+                archive.writestr(self.member, json.dumps(detections, allow_nan=False))
             os.replace(draft, self.path)
+        except OSError as error:
+            raise UsageError(f'{self.path} cannot be written: {error.strerror}') from None
         finally:
             draft.unlink(missing_ok=True)
+        images = len({detection['image_id'] for detection in detections})
+        return (
+            f'{self.path}: {len(detections)} detections in {images} of {self.num_images} images '
+            f'as {self.member}'
+        )
+
+
+def check_place(path: str, option: str) -> None:
+    """Check that a file can be written before a long run ends in front of a closed door.
+
+    Args:
+        path: The file; folders that are not there yet would be made.
+        option: What the user knows the file as, for the message.
+
+    Raises:
+        UsageError: If it is a folder, or lies where nothing can be written.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise UsageError(f'{option}: {path} is a folder, name a file')
+    parent = target.absolute().parent
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise UsageError(f'{option}: {path} cannot be written: {parent} takes no files')
 
 
 def _entry(found: dict) -> dict:
+    if not all(math.isfinite(value) for value in (*found['bbox'], found['score'])):
+        raise UsageError(
+            f'image {found["image_id"]}: the model found a box or score that is not finite; '
+            'the server takes no such file'
+        )
     return {
         'image_id': found['image_id'],
         'category_id': found['category_id'],
