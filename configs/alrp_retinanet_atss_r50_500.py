@@ -1,8 +1,9 @@
-_base_ = 'alrp_retinanet_r50_500.py'
+_base_ = [
+    '_base_/retinanet_atss.py',
+    '_base_/loss_alrp.py',
+    '_base_/coco_500.py',
+    '_base_/schedule_100e.py',
+]
 
-model = dict(
-    bbox_head=dict(anchor_generator=dict(ratios=[1.0])),
-    train_cfg=dict(assigner=dict(_delete_=True, type='ATSSAssigner', topk=9)),
-)
-param_scheduler = _base_.param_scheduler
-param_scheduler[1]['milestones'] = [75, 95]
+model = dict(bbox_head=dict(type='RankingRetinaHead', **_base_.losses))
+optim_wrapper = dict(optimizer=dict(lr=0.008))  # for 32 images a step

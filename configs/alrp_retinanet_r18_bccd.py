@@ -1,10 +1,13 @@
-_base_ = 'focal_retinanet_r18_bccd.py'
+_base_ = [
+    '_base_/retinanet_r18.py',
+    '_base_/loss_alrp.py',
+    '_base_/bccd.py',
+    '_base_/schedule_small.py',
+]
 
 model = dict(
+    neck=dict(out_channels=96),
     bbox_head=dict(
-        type='RankingRetinaHead',
-        loss_cls=dict(_delete_=True, type='ALRPLoss', use_sigmoid=True),
-        loss_bbox=dict(_delete_=True, type='GIoULoss', reduction='none'),
-    )
+        type='RankingRetinaHead', num_classes=3, in_channels=96, feat_channels=96, **_base_.losses
+    ),
 )
-custom_hooks = [dict(type='SelfBalanceHook')]

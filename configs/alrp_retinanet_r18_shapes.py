@@ -1,11 +1,9 @@
-_base_ = 'focal_retinanet_r18_shapes.py'
+_base_ = [
+    '_base_/retinanet_r18.py',
+    '_base_/loss_alrp.py',
+    '_base_/shapes_detection.py',
+    '_base_/schedule_shapes.py',
+]
 
-model = dict(
-    bbox_head=dict(
-        type='RankingRetinaHead',
-        loss_cls=dict(_delete_=True, type='ALRPLoss', use_sigmoid=True),
-        loss_bbox=dict(_delete_=True, type='GIoULoss', reduction='none'),
-    )
-)
-# An epoch is a sixth of this run, far too long for one ratio: on COCO it is a hundredth.
-custom_hooks = [dict(type='SelfBalanceHook', interval=20)]
+model = dict(bbox_head=dict(type='RankingRetinaHead', num_classes=5, **_base_.losses))
+custom_hooks = _base_.frequent_balance

@@ -1,10 +1,13 @@
-_base_ = ['_base_/retinanet_r18_scratch.py', '_base_/bccd.py', '_base_/schedule_small.py']
+_base_ = [
+    '_base_/retinanet_r18.py',
+    '_base_/loss_focal.py',
+    '_base_/bccd.py',
+    '_base_/schedule_small.py',
+]
 
-custom_imports = dict(imports=['mmdet_alrp'], allow_failed_imports=False)
 model = dict(
+    neck=dict(out_channels=96),
     bbox_head=dict(
-        type='RetinaATSSHead',
-        num_classes=3,
-        loss_bbox=dict(_delete_=True, type='GIoULoss', loss_weight=2.0),
-    )
+        type='RetinaATSSHead', num_classes=3, in_channels=96, feat_channels=96, **_base_.losses
+    ),
 )

@@ -1,12 +1,20 @@
 # SSD-like augmentation and a fixed square for training, (833, 500) keep-ratio for testing.
 _base_ = 'mmdet::_base_/datasets/coco_detection.py'
 
+# Where the files are read from, for all data sets and evaluators: None is the local disk; another
+# example is dict(backend='petrel', path_mapping={'data/': 's3://bucket/'}). LMDB holds images only.
+backend_args = None
+annotation_backend_args = (
+    None if backend_args and backend_args['backend'] == 'lmdb' else backend_args
+)
 train_size = (512, 512)
 test_size = (833, 500)
+tta_sizes = [(666, 400), (833, 500), (1166, 700)]
 mean = [123.675, 116.28, 103.53]
+meta_keys = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')
 
 train_pipeline = [
-    dict(type='LoadImageFromFile', backend_args=None),
+    dict(type='LoadImageFromFile', backend_args=backend_args),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='PhotoMetricDistortion'),
     dict(type='Expand', mean=mean, to_rgb=True, ratio_range=(1, 4)),
@@ -16,18 +24,37 @@ train_pipeline = [
     dict(type='PackDetInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile', backend_args=None),
+    dict(type='LoadImageFromFile', backend_args=backend_args),
     dict(type='Resize', scale=test_size, keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='PackDetInputs', meta_keys=meta_keys),
+]
+# Each size as it is and mirrored; taken by `tools/test.py --tta`.
+tta_model = dict(
+    type='DetTTAModel',
+    tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100),
+)
+tta_pipeline = [
+    dict(type='LoadImageFromFile', backend_args=backend_args),
     dict(
-        type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
+        type='TestTimeAug',
+        transforms=[
+            [dict(type='Resize', scale=size, keep_ratio=True) for size in tta_sizes],
+            [dict(type='RandomFlip', prob=prob) for prob in (0.0, 1.0)],
+            [dict(type='PackDetInputs', meta_keys=(*meta_keys, 'flip', 'flip_direction'))],
+        ],
     ),
 ]
 # The published batch: 4 GPUs with 8 images each.
-train_dataloader = dict(batch_size=8, num_workers=4, dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-val_evaluator = dict(type='CocoLRPMetric')
-test_evaluator = dict(type='CocoLRPMetric')
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=4,
+    dataset=dict(pipeline=train_pipeline, backend_args=annotation_backend_args),
+)
+val_dataloader = dict(
+    dataset=dict(pipeline=test_pipeline, backend_args=annotation_backend_args),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type='CocoLRPMetric', backend_args=annotation_backend_args)
+test_evaluator = val_evaluator
 auto_scale_lr = dict(enable=False, base_batch_size=32)

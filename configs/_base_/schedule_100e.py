@@ -1,6 +1,6 @@
-_base_ = 'mmdet::_base_/default_runtime.py'
+# 100 epochs of SGD with a linear warm-up; a config sets its learning rate.
+_base_ = 'runtime.py'
 
-# 100 epochs of SGD with a linear warm-up; a config sets its learning rate and its steps.
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=100, val_interval=5)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
@@ -10,6 +10,6 @@ param_scheduler = [
 ]
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=0.008, momentum=0.9, weight_decay=1e-4),
+    optimizer=dict(type='SGD', momentum=0.9, weight_decay=1e-4),
 )
 default_hooks = dict(checkpoint=dict(interval=5))

@@ -1,5 +1,5 @@
 # AdamW from scratch with a cosine; a config sets the number of epochs.
-_base_ = 'mmdet::_base_/default_runtime.py'
+_base_ = 'runtime.py'
 
 max_epochs = 60
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs // 3)

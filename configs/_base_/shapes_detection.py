@@ -1,20 +1,17 @@
 # The embedded data set; draw it with `python tools/make_shapes.py data/shapes`.
 dataset_type = 'ShapesDataset'
 data_root = 'data/shapes/'
-image_scale = (160, 160)
-batch_size = 8
-num_workers = 1
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='Resize', scale=image_scale, keep_ratio=True),
+    dict(type='Resize', scale=(160, 160), keep_ratio=True),
     dict(type='RandomFlip', prob=0.75, direction=['horizontal', 'vertical', 'diagonal']),
     dict(type='PackDetInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=image_scale, keep_ratio=True),
+    dict(type='Resize', scale=(160, 160), keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(
         type='PackDetInputs',
@@ -22,9 +19,9 @@ test_pipeline = [
     ),
 ]
 train_dataloader = dict(
-    batch_size=batch_size,
-    num_workers=num_workers,
-    persistent_workers=num_workers > 0,
+    batch_size=8,
+    num_workers=1,
+    persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
@@ -36,9 +33,9 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=batch_size,
-    num_workers=num_workers,
-    persistent_workers=num_workers > 0,
+    batch_size=8,
+    num_workers=1,
+    persistent_workers=True,
     drop_last=False,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
@@ -51,6 +48,5 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-
 val_evaluator = dict(type='CocoLRPMetric', ann_file=data_root + 'val.json', metric='bbox')
 test_evaluator = val_evaluator

@@ -1,2 +1,3 @@
+_base_ = 'mmdet::_base_/default_runtime.py'
+
 custom_imports = dict(imports=['mmdet_alrp'], allow_failed_imports=False)
-custom_hooks = [dict(type='SelfBalanceHook')]

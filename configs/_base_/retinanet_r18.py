@@ -1,0 +1,13 @@
+# A small RetinaNet for small images: levels from stride 8, small anchors, ATSS.
+_base_ = ['retinanet_atss.py', 'r18_scratch.py']
+
+model = dict(
+    backbone=_base_.r18,
+    neck=_base_.r18_neck,
+    bbox_head=dict(
+        in_channels=64,
+        feat_channels=64,
+        stacked_convs=2,
+        anchor_generator=dict(octave_base_scale=2, strides=[8, 16, 32, 64]),
+    ),
+)

@@ -1,0 +1,17 @@
+_base_ = [
+    '_base_/faster_rcnn.py',
+    '_base_/loss_alrp.py',
+    '_base_/two_stage_r18.py',
+    '_base_/shapes_detection.py',
+    '_base_/schedule_shapes.py',
+]
+
+model = dict(
+    _base_.two_stage_r18,
+    rpn_head=dict(_base_.two_stage_r18.rpn_head, **_base_.rpn_losses),
+    roi_head=dict(
+        bbox_roi_extractor=_base_.small_rois,
+        bbox_head=dict(_base_.small_box_head, **_base_.losses),
+    ),
+)
+custom_hooks = _base_.frequent_balance

@@ -1,0 +1,24 @@
+_base_ = [
+    '_base_/foveabox.py',
+    '_base_/loss_alrp.py',
+    '_base_/r18_scratch.py',
+    '_base_/shapes_detection.py',
+    '_base_/schedule_shapes.py',
+]
+
+model = dict(
+    backbone=_base_.r18,
+    neck=_base_.r18_neck,
+    bbox_head=dict(
+        type='RankingFoveaHead',
+        num_classes=5,
+        in_channels=64,
+        feat_channels=64,
+        stacked_convs=2,
+        strides=[8, 16, 32, 64],
+        base_edge_list=[16, 32, 64, 128],
+        scale_ranges=((1, 32), (16, 64), (32, 128), (64, 512)),
+        **_base_.losses,
+    ),
+)
+custom_hooks = _base_.frequent_balance

@@ -1,0 +1,9 @@
+_base_ = [
+    '_base_/retinanet_atss.py',
+    '_base_/loss_focal.py',
+    '_base_/coco_500.py',
+    '_base_/schedule_100e.py',
+]
+
+model = dict(bbox_head=dict(type='RetinaATSSHead', **_base_.losses))
+optim_wrapper = dict(optimizer=dict(lr=0.02))  # for 32 images a step
