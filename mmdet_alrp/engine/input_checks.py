@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import zipfile
@@ -12,6 +13,9 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from mmdet_alrp.command_line import UsageError
+
+from .annotation_checks import check_annotations
+from .launch import is_first_process
 
 # What belongs under a data_root of this name
 LAYOUTS = {
@@ -75,6 +79,9 @@ def _check_dataset(dataset: ConfigDict, split: str) -> None:
                 f'{path} is missing: the annotation file of the {split} dataset; '
                 + _advice(root, option)
             )
+        # Every process would read the same file; for all of COCO that takes seconds.
+        if split in ('train', 'val') and os.path.isfile(path) and is_first_process():
+            check_annotations(dataset, path)
     for prefix in (dataset.get('data_prefix') or {}).values():
         path = dataset_path(dataset, prefix) if isinstance(prefix, str) else ''
         if path and _is_local(path, dataset) and not os.path.isdir(path):
@@ -129,5 +136,20 @@ def check_last_checkpoint(work_dir: str) -> None:
         UsageError: If the work dir names a checkpoint that is gone or damaged.
     """
     note = Path(work_dir) / 'last_checkpoint'
-    if note.is_file():
+    if not note.is_file():
+        return
+    try:
         check_checkpoint(note.read_text().strip(), f'--resume: {note} names its checkpoint')
+    except UsageError as error:
+        newest = _newest_whole_checkpoint(Path(work_dir))
+        hint = f'; {newest} is whole: --resume {newest}' if newest else ''
+        raise UsageError(f'{error}{hint}') from None
+
+
+def _newest_whole_checkpoint(folder: Path) -> Path | None:
+    files = sorted(folder.glob('*.pth'), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in files:
+        with contextlib.suppress(UsageError):
+            check_checkpoint(str(path), '')
+            return path
+    return None

@@ -1,6 +1,16 @@
 """Registered hooks."""
 
+from .batch_check_hook import BatchCheckHook
+from .finite_loss_hook import FiniteLossHook, NotFiniteError
 from .gradient_balance_hook import GradientBalanceHook
+from .safe_checkpoint_hook import SafeCheckpointHook
 from .self_balance_hook import SelfBalanceHook
 
-__all__ = ['GradientBalanceHook', 'SelfBalanceHook']
+__all__ = [
+    'BatchCheckHook',
+    'FiniteLossHook',
+    'GradientBalanceHook',
+    'NotFiniteError',
+    'SafeCheckpointHook',
+    'SelfBalanceHook',
+]
