@@ -199,7 +199,7 @@ def _in_full_precision(arg: Any) -> Any:
 def _images_of_priors(cls_scores: list[Tensor], gathered_scores: Tensor) -> Tensor:
     """Return the image of each prior: MMDetection joins levels, and in each of them images."""
     num_images, num_classes = len(cls_scores[0]), gathered_scores.size(1)
-    indices = torch.arange(num_images, device=gathered_scores.device)
+    indices = torch.arange(num_images, dtype=torch.int16, device=gathered_scores.device)
     images = torch.cat(
         [
             indices.repeat_interleave(level.numel() // (num_images * num_classes))

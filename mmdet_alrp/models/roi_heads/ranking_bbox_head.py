@@ -81,7 +81,7 @@ class RankingBBoxHeadMixin(RankingHeadMixin):
                 self.loss_cls(cls_score, labels, label_weights)
         gathered = gather(*recorders)
         if self.loss_cls.scope == 'image':
-            images = rois[:, 0].long()
+            images = rois[:, 0].short()
             num_images = self._num_images or int(images.max()) + 1
             gathered = gathered._replace(images=images, num_images=num_images)
         losses.update(self.rank(gathered))

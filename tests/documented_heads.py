@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-PAGE = Path(__file__).parents[3] / 'docs' / 'own_head.md'
+PAGE = Path(__file__).parents[1] / 'docs' / 'own_head.md'
 BLOCKS = re.findall(r'```python\n(.*?)```', PAGE.read_text(), flags=re.DOTALL)
 REGISTERED = {}
 exec(BLOCKS[0], REGISTERED)
