@@ -28,7 +28,9 @@ def test_table_and_json(tmp_path):
     small, large = written['seconds']
     assert (small['logits'], large['positives']) == (500, 50)
     assert 'loop' in small and 'loop' not in large
-    assert all(small[name] > 0 for name in ('aLRP', 'AP', 'NDCG', 'focal', 'sort', 'loop'))
+    ours = ('aLRP', 'AP', 'AP plain', 'NDCG', 'RS')
+    assert all(small[name] > 0 for name in (*ours, 'focal', 'sort', 'loop'))
+    assert all(f'{name} [ms]' in rows[0] and f'{name} / focal' in rows[0] for name in ours)
     assert [path.name for path in tmp_path.iterdir()] == ['times.json']
 
 
@@ -40,6 +42,17 @@ def test_the_loop_that_is_timed_computes_the_same_gradient(monkeypatch):
     expected = oracle.alrp_cls(*batch).grad.float()
     for contestant in (ranking_contestants.loop_over_positives, ranking_contestants.our_alrp):
         torch.testing.assert_close(contestant(*batch), expected, rtol=1e-4, atol=1e-7)
+
+
+def test_rank_sort_is_timed_on_the_ious_of_the_same_boxes(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import ranking_contestants
+
+    logits, targets, loc_errors = ranking_contestants.make_batch(300, 12, torch.device('cpu'))
+    parts = oracle.rank_sort(logits, targets, 1 - loc_errors / 2)
+    expected = sum(part.grad for part in parts).float()
+    found = ranking_contestants.our_rank_sort(logits, targets, loc_errors)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from mmdet_alrp.ranking import alrp_loss, average_precision_loss, ndcg_loss
+from mmdet_alrp.ranking import alrp_loss, average_precision_loss, ndcg_loss, rank_sort_loss
 
 DELTA = 1.0
 Contestant = Callable[[Tensor, Tensor, Tensor], object]
@@ -90,8 +90,14 @@ def our_alrp(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
 
 
 def our_ap(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
-    """The package's AP loss, forward and backward."""
+    """The package's AP loss in its interpolated form, forward and backward."""
     return torch.autograd.grad(average_precision_loss(logits, targets, DELTA), logits)[0]
+
+
+def our_plain_ap(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
+    """The package's AP loss in its plain form, forward and backward."""
+    loss = average_precision_loss(logits, targets, DELTA, interpolated=False)
+    return torch.autograd.grad(loss, logits)[0]
 
 
 def our_ndcg(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
@@ -99,12 +105,23 @@ def our_ndcg(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
     return torch.autograd.grad(ndcg_loss(logits, targets, DELTA), logits)[0]
 
 
+def our_rank_sort(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
+    """The package's Rank & Sort loss, both parts, forward and backward.
+
+    Its labels are the IoUs whose errors are ``loc_errors``; its delta is the published 0.5.
+    """
+    loss_rank, loss_sort = rank_sort_loss(logits, targets, 1 - loc_errors / 2)
+    return torch.autograd.grad(loss_rank + loss_sort, logits)[0]
+
+
 def choose_contestants(device: torch.device) -> dict[str, Contestant]:
     """All contestants by name; mmcv's focal loss only where its kernel runs."""
     chosen: dict[str, Contestant] = {
         'aLRP': our_alrp,
         'AP': our_ap,
+        'AP plain': our_plain_ap,
         'NDCG': our_ndcg,
+        'RS': our_rank_sort,
         'focal': focal,
         'sort': sort_logits,
         'loop': loop_over_positives,

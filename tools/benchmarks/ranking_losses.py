@@ -29,7 +29,7 @@ except ImportError as misfit:  # the package says which version does not fit, an
     print(f'ranking_losses.py: error: {" ".join(str(misfit).split())}', file=sys.stderr)
     sys.exit(2)
 
-OURS = ('aLRP', 'AP', 'NDCG')
+OURS = ('aLRP', 'AP', 'AP plain', 'NDCG', 'RS')
 LOOP_REPEATS = 3  # the loop takes seconds, and its median settles early
 
 
