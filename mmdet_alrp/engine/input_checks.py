@@ -124,7 +124,7 @@ def check_checkpoint(path: str, option: str) -> None:
         raise UsageError(
             f'{option}: {path} is no checkpoint that can be loaded safely ({reason[start:][:160]})'
         ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
         reason = ' '.join(str(error).split())[:160]
         raise UsageError(f'{option}: {path} is damaged or no checkpoint ({reason})') from None
 
