@@ -60,6 +60,10 @@ class Layout:
         for level, width in enumerate(extra_inputs, start=len(inputs)):
             self.conv(f'neck.fpn_convs.{level}.conv', channels, width, 3)
 
+    def group_normed(self, name, out, inputs, kernel):
+        self.conv(f'{name}.conv', out, inputs, kernel, bias=False)
+        self.shapes[f'{name}.gn.weight'] = self.shapes[f'{name}.gn.bias'] = (out,)
+
     def towers(self, channels, stacked):
         for branch in ('cls', 'reg'):
             for index in range(stacked):
@@ -80,16 +84,17 @@ def foveabox(classes=80, channels=256, stacked=4, deform=False, **backbone):
     layout = Layout()
     stages = layout.resnet(**backbone)
     layout.fpn(stages[1:], channels, extra_inputs=(stages[3], channels))
-    layout.towers(channels, stacked)
     wide = channels
-    if deform:
+    if deform:  # the form with aligned features comes with group normalisation
         wide = 4 * channels
-        for key in [key for key in layout.shapes if key.startswith('bbox_head.cls_convs')]:
-            del layout.shapes[key]
-        layout.conv('bbox_head.cls_convs.0.conv', wide, channels, 3)
-        layout.conv('bbox_head.cls_convs.1.conv', wide, wide, 1)
+        for index in range(stacked):
+            layout.group_normed(f'bbox_head.reg_convs.{index}', channels, channels, 3)
+        layout.group_normed('bbox_head.cls_convs.0', wide, channels, 3)
+        layout.group_normed('bbox_head.cls_convs.1', wide, wide, 1)
         layout.conv('bbox_head.feature_adaption.conv_offset', 4 * 2 * 9, 4, 1, bias=False)
         layout.conv('bbox_head.feature_adaption.conv_adaption', channels, channels, 3, bias=False)
+    else:
+        layout.towers(channels, stacked)
     layout.conv('bbox_head.fovea_cls', classes, wide, 3)
     layout.conv('bbox_head.fovea_reg', 4, channels, 3)
     return layout.shapes
