@@ -8,48 +8,28 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
-import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
 
 if find_spec('mmdet_alrp') is None:  # not installed: the package lies two folders up
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 try:
     import torch
+    from figures import count, milliseconds, name_machine, new_file, write_json
     from ranking_contestants import Contestant, choose_contestants, make_batch
+
+    from mmdet_alrp.command_line import OneLineParser
 except ImportError as misfit:  # the package says which version does not fit, and what to do
     print(f'ranking_losses.py: error: {" ".join(str(misfit).split())}', file=sys.stderr)
     sys.exit(2)
 
 OURS = ('aLRP', 'AP', 'AP plain', 'NDCG', 'RS')
 LOOP_REPEATS = 3  # the loop takes seconds, and its median settles early
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """Parser that reports wrong use in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Exit with status 2."""
-        self.exit(2, f'{self.prog}: error: {message}\n')
-
-
-def count(text: str) -> int:
-    """Whole number >= 1, also in the form 1e6."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not (1 <= value < 1e12 and value == int(value)):
-        raise argparse.ArgumentTypeError(f'must be a whole number of at least 1: {text}')
-    return int(value)
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -73,7 +53,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         default=4 * 10**9,
         help='leave the loop out where logits x positives is above this',
     )
-    parser.add_argument('--json', metavar='FILE', help='write all figures')
+    parser.add_argument('--json', type=new_file, metavar='FILE', help='write all figures')
     args = parser.parse_args(argv)
     default_positives = [300, 1000, 1500, 2500]
     if args.positives is None and len(args.sizes) != len(default_positives):
@@ -89,10 +69,6 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     for size, num_pos in zip(args.sizes, args.positives, strict=True):
         if num_pos > size:
             parser.error(f'{num_pos} positives do not fit into {size} logits')
-    if args.json and not Path(args.json).absolute().parent.is_dir():
-        parser.error(f'--json: no folder {Path(args.json).parent}')
-    if args.json and Path(args.json).is_dir():
-        parser.error(f'--json: {args.json} is a folder, not a file')
     args.device = usable_device(parser, args.device)
     return args
 
@@ -139,19 +115,6 @@ def time_size(size: int, num_pos: int, args: argparse.Namespace) -> dict[str, fl
     return {'logits': size, 'positives': num_pos, **medians}
 
 
-def name_machine(device: torch.device) -> str:
-    """The processor that did the work, as it calls itself."""
-    if device.type == 'cuda':
-        return torch.cuda.get_device_name(device)
-    try:
-        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
-    except OSError:
-        lines = []
-    models = [line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')]
-    named = [model for model in models if model.lower() != 'unknown']
-    return named[0] if named else f'{platform.system()} {platform.machine()} CPU'
-
-
 def ratio(row: dict, top: str, bottom: str) -> str:
     """``top / bottom`` of one row, or a dash where one of them did not run."""
     if top not in row or bottom not in row:
@@ -168,18 +131,11 @@ def table(rows: list[dict]) -> str:
     lines = ['| ' + ' | '.join(head) + ' |', '|' + ' ---: |' * len(head)]
     for row in rows:
         cells = [f'{row["logits"]:,}', f'{row["positives"]:,}']
-        cells += [f'{1000 * row[name]:,.{0 if row[name] >= 0.1 else 1}f}' for name in OURS]
+        cells += [milliseconds(row[name]) for name in OURS]
         cells += [ratio(row, name, other) for other in focals for name in OURS]
         cells += [ratio(row, other, 'aLRP') for other in ('sort', 'loop')]
         lines.append('| ' + ' | '.join(cells) + ' |')
     return '\n'.join(lines)
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write under a temporary name first: an interrupted run leaves no half file."""
-    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
-    partial.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
-    partial.replace(path)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -204,7 +160,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(table(rows))
     if args.json:
         try:
-            write_json(Path(args.json), {**setting, 'seconds': rows})
+            write_json(args.json, {**setting, 'seconds': rows})
         except OSError as reason:
             print(f'ranking_losses.py: error: --json: {reason}', file=sys.stderr)
             sys.exit(2)

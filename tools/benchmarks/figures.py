@@ -1,0 +1,57 @@
+"""What the benchmarks share: counts on the command line, and how figures are written."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from pathlib import Path
+
+import torch
+
+
+def count(text: str) -> int:
+    """Whole number >= 1, also in the form 1e6."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not (1 <= value < 1e12 and value == int(value)):
+        raise argparse.ArgumentTypeError(f'must be a whole number of at least 1: {text}')
+    return int(value)
+
+
+def new_file(text: str) -> Path:
+    """Path of a file that can be written: its folder is there."""
+    path = Path(text)
+    if not path.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f'no folder {path.parent}')
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f'{text} is a folder, not a file')
+    return path
+
+
+def name_machine(device: torch.device) -> str:
+    """The processor that did the work, as it calls itself."""
+    if device.type == 'cuda':
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
+    except OSError:
+        lines = []
+    models = [line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')]
+    named = [model for model in models if model.lower() != 'unknown']
+    return named[0] if named else f'{platform.system()} {platform.machine()} CPU'
+
+
+def milliseconds(seconds: float) -> str:
+    """Time for a table: three digits or so."""
+    return f'{1000 * seconds:,.{0 if seconds >= 0.1 else 1}f}'
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write under a temporary name first: an interrupted run leaves no half file."""
+    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
+    partial.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+    partial.replace(path)
