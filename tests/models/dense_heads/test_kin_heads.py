@@ -156,6 +156,17 @@ def test_autocast(half_kind, dtype):
     assert all(grad.isfinite().all() for grad in gradients(loss, head).values())
 
 
+def test_boxes_of_half_precision_are_compared_in_float32(kind):
+    name, head, _ = pair(kind)
+    truths, metas = batch()
+    truths = truths_of(name, truths)
+    scores, *boxes = [[level.bfloat16() for level in output] for output in head(features())]
+    half = plain(head.loss_by_feat(scores, *boxes, truths, metas))
+    full = [[level.float() for level in output] for output in boxes]
+    expected = plain(head.loss_by_feat(scores, *full, truths, metas))
+    torch.testing.assert_close(half, expected)
+
+
 def test_weights_of_the_stock_head_fit(kind):
     _, head, stock = pair(kind)
     own = {key for key in head.state_dict() if not key.startswith('loss_')}
@@ -211,3 +222,15 @@ def test_parent_that_raises_leaves_the_losses_in_place(kind, monkeypatch):
 def test_documented_heads_are_short():
     for statement in BLOCKS[0].split('@MODELS.register_module()')[1:]:
         assert len(statement.strip().splitlines()) < 10
+
+
+def test_documented_config_trains_the_documented_head():
+    config = {}
+    exec(BLOCKS[1], config)
+    head = config['model']['bbox_head']
+    losses = {
+        name: {key: value for key, value in head[name].items() if key != '_delete_'}
+        for name in ('loss_cls', 'loss_bbox')
+    }
+    own, _ = kin(head['type'], **losses)
+    assert own.loss_by_feat(*own(features()), *batch())['loss_cls'] > 0

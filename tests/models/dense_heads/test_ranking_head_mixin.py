@@ -86,6 +86,13 @@ def test_weight_zero_takes_a_prior_out_whatever_it_is(weights, rows, targets, io
     assert set(losses) == {'loss_cls', 'loss_bbox', 'seen'}
 
 
+def test_gathered_boxes_of_half_precision_are_compared_in_float32():
+    head = BareRankingHead()
+    parts = gathered([1, 2, 2, 0], [1.0] * 4)
+    head.rank(parts._replace(bbox_pred=parts.bbox_pred.half()))
+    assert head.loss_cls.given['box_losses'].dtype == torch.float32
+
+
 def test_boxes_of_neither_all_priors_nor_the_positives():
     with pytest.raises(ValueError, match=r'given 3 boxes.* all 4 priors or of the 2 positive'):
         BareRankingHead().rank(gathered([1, 2, 2, 0], [1.0] * 4, [0, 1, 3]))

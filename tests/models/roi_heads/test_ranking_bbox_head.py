@@ -166,6 +166,16 @@ def test_autocast(dtype, agnostic):
     )
 
 
+def test_boxes_of_half_precision_are_compared_in_float32(agnostic):
+    head = build(box_head(reg_class_agnostic=agnostic))
+    results = sampled(proposals(), truths())
+    rois = bbox2roi([result.priors for result in results])
+    scores, deltas = (output.bfloat16() for output in head(roi_features(rois)))
+    half = head.loss_and_target(scores, deltas, rois, results, CFG)['loss_bbox']
+    full = head.loss_and_target(scores, deltas.float(), rois, results, CFG)['loss_bbox']
+    torch.testing.assert_close(half, full)
+
+
 def test_inference_scores_classes_by_their_own_sigmoid(agnostic):
     head = build(box_head(reg_class_agnostic=agnostic)).eval()
     rois = [bbox2roi([image.bboxes]) for image in proposals()]
