@@ -1,7 +1,8 @@
 import pytest
 import torch
+from faulty_runs import SGD, Diary, Poison, build_runner, scenes
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
-from tiny_detectors import SGD, Diary, Poison, build_runner, detector, logits_of, scenes
+from tiny_detectors import HEADS, detector
 
 from mmdet_alrp.command_line import UsageError
 from mmdet_alrp.engine.hooks import FiniteLossHook
@@ -22,7 +23,7 @@ class ScaledOnCpu(AmpOptimWrapper):
 
 def scaled_run(folder, hook, init_scale, iterations=(), clip_grad=None):
     diary = Diary()
-    hooks = [Poison(logits_of(HEAD), float('nan'), iterations), hook, diary]
+    hooks = [Poison(HEADS[HEAD].logits, float('nan'), iterations), hook, diary]
     runner = build_runner(folder, detector(HEAD), scenes(8), [*hooks, {'type': 'SelfBalanceHook'}])
     model = runner.model
     optimizer = torch.optim.SGD(model.parameters(), lr=SGD['lr'], momentum=0.9)

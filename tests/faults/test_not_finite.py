@@ -2,8 +2,9 @@ import re
 
 import pytest
 import torch
+from faulty_runs import SGD, Diary, Poison, build_runner, scene, scenes
 from mmdet.registry import HOOKS
-from tiny_detectors import HEADS, SGD, Diary, Poison, build_runner, detector, logits_of, scenes
+from tiny_detectors import HEADS, detector
 
 from mmdet_alrp.command_line import UsageError
 from mmdet_alrp.engine.hooks import FiniteLossHook
@@ -14,7 +15,12 @@ VALUES = [float('nan'), float('inf'), float('-inf')]
 def poisoned_run(folder, name, hook, iterations=(1,), value=float('nan'), data=None, **changes):
     """Four steps of which some have a poisoned logit layer."""
     diary = Diary()
-    hooks = [Poison(logits_of(name), value, iterations), hook, diary, {'type': 'SelfBalanceHook'}]
+    hooks = [
+        Poison(HEADS[name].logits, value, iterations),
+        hook,
+        diary,
+        {'type': 'SelfBalanceHook'},
+    ]
     runner = build_runner(folder, detector(name), data or scenes(8), hooks, **changes)
     return runner, diary
 
@@ -44,13 +50,22 @@ def test_raise_names_head_loss_iteration_and_remedy(tmp_path, name, value):
     with pytest.raises(UsageError) as caught:
         runner.train()
     message = str(caught.value)
-    assert re.match(rf'iteration 3, bbox_head \({name}\): loss_cls = (nan|inf)', message)
+    head = HEADS[name]
+    assert re.match(rf'iteration 3, .*{head.path} \({name}\): {head.loss} = (nan|inf)', message)
     assert '(images 4.png, 5.png)' in message
     assert 'lower optim_wrapper.optimizer.lr' in message and 'clip_grad' in message
     assert '\n' not in message
     assert isinstance(caught.value, FloatingPointError)
     assert len(diary.losses) == 2  # it stopped before hooks of lower priority
     assert not list(tmp_path.glob('*.pth'))
+
+
+@pytest.mark.parametrize('name', ['RankingRetinaHead', 'RankingATSSHead', 'RankingFoveaHead'])
+def test_logits_are_judged_where_no_positive_makes_a_loss_of_them(tmp_path, name):
+    data = [scene([], [], seed=seed) for seed in range(8)]
+    runner, _ = poisoned_run(tmp_path, name, FiniteLossHook(), data=data)
+    with pytest.raises(UsageError, match=rf'bbox_head \({name}\): logits = nan or inf \(images'):
+        runner.train()
 
 
 def test_nothing_is_saved_when_the_last_step_of_an_epoch_is_poisoned(tmp_path):
@@ -73,7 +88,8 @@ def test_skip_changes_nothing_in_the_step_and_goes_on(tmp_path, name, value):
     assert not diary.same(2, 3) and not diary.same(3, 4)
     assert diary.is_finite()
     (line,) = warnings_of(tmp_path)
-    assert re.search(rf'iteration 2, bbox_head \({name}\): loss_cls = (nan|inf)', line)
+    head = HEADS[name]
+    assert re.search(rf'iteration 2, .*{head.path} \({name}\): {head.loss} = (nan|inf)', line)
     assert 'number 1 in a row, 1 in this run' in line
     state = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)['state_dict']
     assert all(value.isfinite().all() for value in state.values())

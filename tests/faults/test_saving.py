@@ -5,8 +5,9 @@ import sys
 
 import pytest
 import torch
+from faulty_runs import build_runner, scenes
 from mmengine.hooks import CheckpointHook, Hook
-from tiny_detectors import build_runner, detector, scenes
+from tiny_detectors import detector
 from tiny_runs import REPO, one_line_error, run_tool, write_config
 
 from mmdet_alrp.command_line import UsageError

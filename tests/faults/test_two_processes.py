@@ -2,8 +2,9 @@ import os
 
 import pytest
 import torch
+from faulty_runs import Diary, Poison, build_runner, scene, scenes
 from in_processes import run_in_processes
-from tiny_detectors import Diary, Poison, build_runner, detector, logits_of, scene, scenes
+from tiny_detectors import HEADS, detector
 
 from mmdet_alrp.command_line import UsageError
 from mmdet_alrp.engine.hooks import FiniteLossHook, SelfBalanceHook
@@ -38,10 +39,10 @@ def warnings_of(work_dir):
 
 def dropped_together(rank, folder):
     """Eight scenes, four steps; the second process has a NaN in its second and third."""
-    poison = Poison(logits_of(HEAD), float('nan'), (1, 2) if rank == 1 else ())
+    poison = Poison(HEADS[HEAD].logits, float('nan'), (1, 2) if rank == 1 else ())
     _, diary, _ = run(f'{folder}/skip', scenes(8), [poison, FiniteLossHook('skip')])
     same = [diary.same(step, step + 1) for step in range(4)]
-    poison = Poison(logits_of(HEAD), float('nan'), (1,) if rank == 1 else ())
+    poison = Poison(HEADS[HEAD].logits, float('nan'), (1,) if rank == 1 else ())
     _, _, message = run(f'{folder}/raise', scenes(8), [poison, FiniteLossHook()])
     return {'same': same, 'finite': diary.is_finite(), 'last': diary.pages[-1][0], 'error': message}
 

@@ -1,159 +1,118 @@
-"""Detectors of a few thousand weights on pictures in memory, and runs with faults on purpose."""
+"""Detectors of a few thousand weights, one for each head."""
 
-from uuid import uuid4
+import copy
+from typing import NamedTuple
 
-import torch
-from mmdet.structures import DetDataSample
-from mmengine.config import Config
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
-from mmengine.structures import InstanceData
-from tiny_runs import FOCAL_HEAD, tiny_model
-from torch.utils.data import Dataset
+from tiny_runs import FOCAL_HEAD, HEAD_BODY, tiny_model
 
-ALRP = {'type': 'ALRPLoss', 'use_sigmoid': True}
-GIOU = {'type': 'GIoULoss', 'reduction': 'none'}
-ALRP_HEAD = {
-    'type': 'RankingRetinaHead',
+ALRP_LOSSES = {
     'reg_decoded_bbox': True,
-    'loss_cls': ALRP,
-    'loss_bbox': GIOU,
+    'loss_cls': {'type': 'ALRPLoss', 'use_sigmoid': True},
+    'loss_bbox': {'type': 'GIoULoss', 'reduction': 'none'},
 }
-# Head -> (settings, layer that gives its logits, path and class in messages)
+PROPOSALS = {
+    'nms_pre': 50,
+    'max_per_img': 40,
+    'nms': {'type': 'nms', 'iou_threshold': 0.7},
+    'min_bbox_size': 0,
+}
+
+
+class Fallible(NamedTuple):
+    """A head that can go wrong: its detector, the layer of its logits, its path and its loss."""
+
+    detector: dict
+    logits: str
+    path: str = 'bbox_head'
+    loss: str = 'loss_cls'
+
+
+def one_stage(kind, head, assigner=None):
+    model = {**tiny_model(FOCAL_HEAD), 'type': kind, 'bbox_head': head, 'train_cfg': {}}
+    if assigner:
+        rest = {'allowed_border': -1, 'pos_weight': -1, 'debug': False}
+        model['train_cfg'] = {'assigner': assigner, **rest}
+    return model
+
+
+def fovea():
+    head = {
+        **{name: HEAD_BODY[name] for name in ('num_classes', 'in_channels', 'feat_channels')},
+        'type': 'RankingFoveaHead',
+        'stacked_convs': 1,
+        'strides': [8, 16, 32],
+        'base_edge_list': [16, 32, 64],
+        'scale_ranges': ((1, 32), (16, 64), (32, 512)),
+        **ALRP_LOSSES,
+    }
+    return one_stage('FOVEA', head)
+
+
+def two_stage():
+    """Faster R-CNN that ranks, without samplers."""
+    rpn = {name: HEAD_BODY[name] for name in ('in_channels', 'feat_channels', 'anchor_generator')}
+    rpn_losses = {**ALRP_LOSSES, 'loss_cls': {**ALRP_LOSSES['loss_cls'], 'loss_weight': 0.2}}
+    body = {'type': 'RankingShared2FCBBoxHead', 'in_channels': 16, 'fc_out_channels': 32}
+    coder = {'type': 'DeltaXYWHBBoxCoder', 'target_stds': [0.1, 0.1, 0.2, 0.2]}
+    sampler = {'type': 'PseudoSampler'}
+    rest = {'pos_weight': -1, 'debug': False}
+    assigner = tiny_model(FOCAL_HEAD)['train_cfg']['assigner']
+    model = {
+        **tiny_model(FOCAL_HEAD),
+        'type': 'FasterRCNN',
+        'rpn_head': {
+            'type': 'RankingRPNHead',
+            'bbox_coder': {'type': 'DeltaXYWHBBoxCoder'},
+            **rpn,
+            **rpn_losses,
+        },
+        'roi_head': {
+            'type': 'StandardRoIHead',
+            'bbox_roi_extractor': {
+                'type': 'SingleRoIExtractor',
+                'roi_layer': {'type': 'RoIAlign', 'output_size': 7, 'sampling_ratio': 0},
+                'out_channels': 16,
+                'featmap_strides': [8, 16, 32],
+            },
+            'bbox_head': {'num_classes': 5, 'bbox_coder': coder, **body, **ALRP_LOSSES},
+        },
+        'train_cfg': {
+            'rpn': {'assigner': assigner, 'sampler': sampler, 'allowed_border': -1, **rest},
+            'rpn_proposal': PROPOSALS,
+            'rcnn': {'assigner': assigner, 'sampler': sampler, **rest},
+        },
+        'test_cfg': {
+            'rpn': PROPOSALS,
+            'rcnn': {
+                'score_thr': 0.0,
+                'nms': {'type': 'nms', 'iou_threshold': 0.5},
+                'max_per_img': 20,
+            },
+        },
+    }
+    del model['bbox_head']
+    return model
+
+
+ATSS = {**HEAD_BODY, 'type': 'RankingATSSHead', 'norm_cfg': {'type': 'BN'}, **ALRP_LOSSES}
 HEADS = {
-    'RetinaHead': (FOCAL_HEAD, 'bbox_head.retina_cls'),
-    'RankingRetinaHead': (ALRP_HEAD, 'bbox_head.retina_cls'),
+    'RetinaHead': Fallible(tiny_model(FOCAL_HEAD), 'bbox_head.retina_cls'),
+    'RankingRetinaHead': Fallible(
+        tiny_model({'type': 'RankingRetinaHead', **ALRP_LOSSES}), 'bbox_head.retina_cls'
+    ),
+    'RankingATSSHead': Fallible(
+        one_stage('ATSS', ATSS, {'type': 'ATSSAssigner', 'topk': 9}), 'bbox_head.atss_cls'
+    ),
+    'RankingFoveaHead': Fallible(fovea(), 'bbox_head.conv_cls'),
+    'RankingRPNHead': Fallible(two_stage(), 'rpn_head.rpn_cls', 'rpn_head', 'loss_rpn_cls'),
+    'RankingShared2FCBBoxHead': Fallible(
+        two_stage(), 'roi_head.bbox_head.fc_cls', 'roi_head.bbox_head'
+    ),
 }
-SGD = {'type': 'SGD', 'lr': 0.01, 'momentum': 0.9, 'weight_decay': 1e-3}
-TRUTH = ([[8, 8, 40, 40], [20, 24, 60, 56]], [0, 3])
+RANKING_HEADS = sorted(HEADS.keys() - {'RetinaHead'})
+# Both stages of one detector are one case where the fault is in the data.
+DETECTORS = sorted(HEADS.keys() - {'RankingRPNHead'})
 
 
 def detector(name='RankingRetinaHead'):
-    return tiny_model(HEADS[name][0])
-
-
-def logits_of(name):
-    return HEADS[name][1]
-
-
-def scene(boxes=TRUTH[0], labels=TRUTH[1], side=64, seed=0, name='scene.png'):
-    """A picture of noise with a truth: what a pipeline hands to the data loader."""
-    generator = torch.Generator().manual_seed(seed)
-    sample = DetDataSample(
-        metainfo={
-            'img_path': f'/pictures/{name}',
-            'img_id': seed,
-            'img_shape': (side, side),
-            'ori_shape': (side, side),
-            'pad_shape': (side, side),
-            'scale_factor': (1.0, 1.0),
-        }
-    )
-    sample.gt_instances = InstanceData(
-        bboxes=torch.as_tensor(boxes, dtype=torch.float32).reshape(-1, 4),
-        labels=torch.as_tensor(labels, dtype=torch.long),
-    )
-    sample.ignored_instances = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0).long())
-    image = torch.randint(0, 255, (3, side, side), generator=generator, dtype=torch.uint8)
-    return {'inputs': image, 'data_samples': sample}
-
-
-class Scenes(Dataset):
-    def __init__(self, scenes):
-        self.metainfo = {'classes': tuple('abcde')}
-        self.scenes = scenes
-
-    def __len__(self):
-        return len(self.scenes)
-
-    def __getitem__(self, index):
-        return self.scenes[index]
-
-
-def scenes(count, **changes):
-    return [scene(seed=seed, name=f'{seed}.png', **changes) for seed in range(count)]
-
-
-class Poison(Hook):
-    """Adds a value to the output of a layer in chosen iterations."""
-
-    priority = 'VERY_HIGH'
-
-    def __init__(self, layer, value, iterations):
-        self.layer, self.value, self.iterations = layer, value, iterations
-        self.at_work = False
-
-    def before_train(self, runner):
-        model = getattr(runner.model, 'module', runner.model)
-        model.get_submodule(self.layer).register_forward_hook(self.add)
-
-    def add(self, module, args, output):
-        return output + self.value if self.at_work else output
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        self.at_work = runner.iter in self.iterations
-
-
-class Diary(Hook):
-    """Copies weights, buffers and the optimiser's state before the first step and after each."""
-
-    priority = 'LOW'
-
-    def __init__(self):
-        self.pages = []
-        self.losses = []
-
-    def before_train(self, runner):
-        self.write(runner)
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        self.write(runner)
-        self.losses.append({name: value.item() for name, value in outputs.items()})
-
-    def write(self, runner):
-        model = getattr(runner.model, 'module', runner.model)
-        weights = {name: value.clone() for name, value in model.state_dict().items()}
-        momentum = runner.optim_wrapper.optimizer.state_dict()['state']
-        momentum = {
-            (index, name): value.clone()
-            for index, state in momentum.items()
-            for name, value in state.items()
-            if value is not None
-        }
-        self.pages.append((weights, momentum))
-
-    def same(self, page, other):
-        """Whether nothing changed between two pages, bit for bit."""
-        return all(
-            first.keys() == second.keys()
-            and all(torch.equal(first[name], second[name]) for name in first)
-            for first, second in zip(self.pages[page], self.pages[other], strict=True)
-        )
-
-    def is_finite(self, page=-1):
-        return all(value.isfinite().all() for part in self.pages[page] for value in part.values())
-
-
-def build_runner(work_dir, model, data, hooks=(), epochs=1, batch_size=2, **changes):
-    """A runner over scenes in their order; it saves a checkpoint after each epoch."""
-    config = {
-        'model': model,
-        'work_dir': str(work_dir),
-        'train_dataloader': {
-            'dataset': Scenes(data),
-            'sampler': {'type': 'DefaultSampler', 'shuffle': False},
-            'batch_size': batch_size,
-            'num_workers': 0,
-        },
-        'train_cfg': {'by_epoch': True, 'max_epochs': epochs},
-        'optim_wrapper': {'type': 'OptimWrapper', 'optimizer': SGD},
-        'default_hooks': {'checkpoint': {'type': 'SafeCheckpointHook', 'interval': 1}},
-        'custom_hooks': list(hooks),
-        'default_scope': 'mmdet',
-        'experiment_name': uuid4().hex,
-        'log_level': 'WARNING',
-        'randomness': {'seed': 0},
-        **changes,
-    }
-    cfg = Config(config.pop('cfg', {}))
-    return Runner(**config, cfg=cfg)
+    return copy.deepcopy(HEADS[name].detector)
