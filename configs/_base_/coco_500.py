@@ -1,12 +1,13 @@
 # SSD-like augmentation and a fixed square for training, (833, 500) keep-ratio for testing.
-_base_ = 'mmdet::_base_/datasets/coco_detection.py'
+_base_ = 'coco_format.py'
 
-# Where the files are read from, for all data sets and evaluators: None is the local disk; another
-# example is dict(backend='petrel', path_mapping={'data/': 's3://bucket/'}). LMDB holds images only.
+# Where everything is read from: None is the local disk; another example is
+# dict(backend='petrel', path_mapping={'data/': 's3://bucket/'}). LMDB holds images only.
 backend_args = None
 annotation_backend_args = (
     None if backend_args and backend_args['backend'] == 'lmdb' else backend_args
 )
+data_root = 'data/coco/'
 train_size = (512, 512)
 test_size = (833, 500)
 tta_sizes = [(666, 400), (833, 500), (1166, 700)]
@@ -45,16 +46,34 @@ tta_pipeline = [
         ],
     ),
 ]
+coco = dict(type='CocoDataset', data_root=data_root, backend_args=annotation_backend_args)
 # The published batch: 4 GPUs with 8 images each.
 train_dataloader = dict(
     batch_size=8,
     num_workers=4,
-    dataset=dict(pipeline=train_pipeline, backend_args=annotation_backend_args),
+    batch_sampler=dict(type='AspectRatioBatchSampler'),
+    dataset=dict(
+        ann_file='annotations/instances_train2017.json',
+        data_prefix=dict(img='train2017/'),
+        filter_cfg=dict(filter_empty_gt=True, min_size=32),
+        pipeline=train_pipeline,
+        **coco,
+    ),
 )
 val_dataloader = dict(
-    dataset=dict(pipeline=test_pipeline, backend_args=annotation_backend_args),
+    batch_size=1,
+    num_workers=2,
+    dataset=dict(
+        ann_file='annotations/instances_val2017.json',
+        data_prefix=dict(img='val2017/'),
+        pipeline=test_pipeline,
+        **coco,
+    ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='CocoLRPMetric', backend_args=annotation_backend_args)
+val_evaluator = dict(
+    ann_file=data_root + val_dataloader['dataset']['ann_file'],
+    backend_args=annotation_backend_args,
+)
 test_evaluator = val_evaluator
 auto_scale_lr = dict(enable=False, base_batch_size=32)

@@ -1,4 +1,6 @@
 # The embedded data set; draw it with `python tools/make_shapes.py data/shapes`.
+_base_ = 'coco_format.py'
+
 dataset_type = 'ShapesDataset'
 data_root = 'data/shapes/'
 
@@ -21,8 +23,6 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=8,
     num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
@@ -35,18 +35,14 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=8,
     num_workers=1,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
         ann_file='val.json',
         data_prefix=dict(img='val/'),
-        test_mode=True,
         pipeline=test_pipeline,
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='CocoLRPMetric', ann_file=data_root + 'val.json', metric='bbox')
+val_evaluator = dict(ann_file=data_root + 'val.json')
 test_evaluator = val_evaluator
