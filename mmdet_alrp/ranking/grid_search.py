@@ -96,7 +96,8 @@ class GroupedSearch:
             return torch.searchsorted(self._keys, groups.long() * self._row + places)
         keys = torch.arange(num_keys, device=edges.device)
         table = torch.searchsorted(self._keys, keys, out_int32=True)
-        return table.index_select(0, groups.int().mul_(self._row).add_(places))
+        keys = groups.to(torch.int32, copy=True).mul_(self._row).add_(places)
+        return table.index_select(0, keys)
 
     def first_bins(self) -> Tensor:
         """Return the bin of what lies below all edges of its group, int64, shape (num_groups,)."""

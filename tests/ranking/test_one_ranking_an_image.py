@@ -193,3 +193,18 @@ def test_integer_dtypes_of_images(dtype):
 def test_wrong_arguments(options, error, said):
     with pytest.raises(error, match=said):
         average_precision_loss(torch.zeros(3), torch.tensor([1, 0, 0]), **options)
+
+
+@pytest.mark.parametrize('dtype', [torch.uint8, torch.int16, torch.int32, torch.int64])
+def test_images_of_any_integer_type_are_read_and_left_alone(dtype):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(5000, generator=generator)
+    targets = (torch.arange(5000) % 100 == 0).long()
+    images = (torch.arange(5000) % 3).to(dtype)
+    before = images.clone()
+    loss = average_precision_loss(logits, targets, images=images, num_images=3)
+    assert torch.equal(images, before)
+    one_by_one = [
+        average_precision_loss(logits[before == i], targets[before == i]) for i in range(3)
+    ]
+    torch.testing.assert_close(loss, sum(one_by_one) / 3)
