@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from building import call_backend, copy_sources
 
 ROOT = Path(__file__).resolve().parent.parent
 DEVICES = ['cpu', *(['cuda'] if torch.cuda.is_available() else [])]
@@ -25,3 +26,16 @@ def shared_data() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return folder
+
+
+@pytest.fixture(scope='session')
+def source(tmp_path_factory) -> Path:
+    """A copy of the sources, in a path with a space."""
+    folder = tmp_path_factory.mktemp('a project') / 'source'
+    copy_sources(folder)
+    return folder
+
+
+@pytest.fixture(scope='session')
+def wheel(source, tmp_path_factory) -> Path:
+    return call_backend('build_wheel', source, tmp_path_factory.mktemp('wheel') / 'dist')

@@ -1,17 +1,13 @@
 import shutil
-import subprocess
 import sys
 import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
+from building import call_backend, run
 
 ROOT = Path(__file__).resolve().parent.parent
-BUILD_INPUTS = (
-    *('setup.py', 'pyproject.toml', 'MANIFEST.in', 'README.md', 'LICENSE', 'CHANGELOG.md'),
-    *('CONTRIBUTING.md', 'model-index.yml', 'requirements', 'mmdet_alrp', 'configs', 'tools'),
-)
 RESOLVE = """
 import sys, mmdet_alrp
 from mmengine.config import Config
@@ -19,45 +15,6 @@ config = Config.fromfile('child.py')
 print(mmdet_alrp.__file__)
 print(config.model.bbox_head.type, config.train_dataloader.batch_size)
 """
-
-
-def run(command: list, folder: Path, **env: str) -> subprocess.CompletedProcess:
-    answer = subprocess.run(
-        [str(part) for part in command],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env={'PATH': '/usr/bin:/bin', **env},
-    )
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    return answer
-
-
-def call_backend(function: str, source: Path, out: Path) -> Path:
-    """Build as pip does, without isolation and without any download."""
-    out.mkdir()
-    code = f'from setuptools import build_meta\nprint(build_meta.{function}({str(out)!r}))'
-    name = run([sys.executable, '-W', 'ignore', '-c', code], source).stdout.splitlines()[-1]
-    return out / name
-
-
-@pytest.fixture(scope='module')
-def source(tmp_path_factory):
-    """A copy of the sources, in a path with a space, without anything built or cached."""
-    folder = tmp_path_factory.mktemp('a project') / 'source'
-    folder.mkdir()
-    leave = shutil.ignore_patterns('__pycache__', '.mim', '*.egg-info')
-    for name in BUILD_INPUTS:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, ignore=leave)
-        else:
-            shutil.copy2(ROOT / name, folder / name)
-    return folder
-
-
-@pytest.fixture(scope='module')
-def wheel(source, tmp_path_factory):
-    return call_backend('build_wheel', source, tmp_path_factory.mktemp('wheel') / 'dist')
 
 
 @pytest.fixture

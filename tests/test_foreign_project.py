@@ -1,0 +1,130 @@
+import json
+import re
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import mmdet
+import pytest
+import torch
+from building import ROOT, run
+
+from mmdet_alrp.datasets import ShapesOptions, write_shapes
+
+BLOCK = re.compile(r'```python\n# (\S+\.py)\n(.*?)```', re.DOTALL)
+STOCK_TRAIN = Path(mmdet.__file__).parent / '.mim' / 'tools' / 'train.py'
+SWITCHED = {
+    'atss': ['RankingATSSHead'],
+    'foveabox': ['RankingFoveaHead'],
+    'faster_rcnn': ['RankingRPNHead', 'RankingShared2FCBBoxHead'],
+    'ap_retinanet': ['RankingRetinaHead'],
+}
+# Where everything comes from, said by the run itself
+ORIGINS = """
+import json, pathlib, sys
+import mmdet_alrp, my_project.my_dataset
+paths = {str(pathlib.Path(path or '.').resolve()) for path in sys.path}
+pathlib.Path('origins.json').write_text(json.dumps([mmdet_alrp.__file__, sorted(paths)]))
+"""
+BUILD = """
+import json, sys
+from mmdet.registry import MODELS
+from mmengine.config import Config
+import mmdet.models
+found = {}
+for name in sys.argv[1:]:
+    model = Config.fromfile(f'switched/{name}.py').model
+    model.backbone.init_cfg = None
+    kinds = {type(part).__name__ for part in MODELS.build(model).modules()}
+    found[name] = sorted(kind for kind in kinds if kind.endswith('Head'))
+print(json.dumps(found))
+"""
+SMALL = {
+    'train_cfg.max_epochs': 1,
+    'train_dataloader.num_workers': 0,
+    'train_dataloader.persistent_workers': False,
+    'train_dataloader.batch_size': 4,
+    'train_dataloader.dataset.pipeline.2.scale': '(64,64)',
+    'val_dataloader.num_workers': 0,
+    'val_dataloader.persistent_workers': False,
+    'val_dataloader.dataset.pipeline.1.scale': '(64,64)',
+    'model.backbone.depth': 18,
+    'model.backbone.base_channels': 8,
+    'model.backbone.init_cfg': None,
+    'model.neck.in_channels': '[8,16,32,64]',
+    'model.neck.out_channels': 16,
+    'model.bbox_head.in_channels': 16,
+    'model.bbox_head.feat_channels': 16,
+    'default_hooks.logger.interval': 1,
+}
+
+
+@pytest.fixture(scope='module')
+def project(tmp_path_factory):
+    """The project that docs/your_project.md tells of, with drawn pictures as its data."""
+    folder = tmp_path_factory.mktemp('somewhere') / 'project'
+    for name, text in BLOCK.findall((ROOT / 'docs' / 'your_project.md').read_text('utf-8')):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, 'utf-8')
+    (folder / 'my_project' / '__init__.py').touch()
+    write_shapes(folder / 'data', ShapesOptions(train=8, val=4, width=64, height=64, seed=1))
+    return folder
+
+
+@pytest.fixture(scope='module')
+def python(wheel, tmp_path_factory):
+    """An interpreter that has this machine's stack and, of this repository, the wheel alone."""
+    folder = tmp_path_factory.mktemp('environment') / 'venv'
+    venv.create(folder, symlinks=True)
+    interpreter = folder / 'bin' / 'python'
+    code = 'import sysconfig; print(sysconfig.get_path("purelib"))'
+    site_packages = Path(run([interpreter, '-c', code], folder).stdout.strip())
+    stack = {sysconfig.get_path('purelib'), sysconfig.get_path('platlib')}
+    stack |= {str(Path(module.__file__).parents[1]) for module in (mmdet, torch)}
+    # Paths of such a file are not searched for further .pth files: no editable install comes in.
+    (site_packages / 'stack.pth').write_text('\n'.join(sorted(stack)))
+    options = ['--no-deps', '--no-index', '--no-compile', '--disable-pip-version-check', '--quiet']
+    pip = [sys.executable, '-m', 'pip', '--python', interpreter, 'install', *options]
+    run([*pip, '--force-reinstall', '--target', site_packages, wheel], folder)
+    return interpreter
+
+
+def outside(command, folder):
+    environment = {'CUDA_VISIBLE_DEVICES': '-1', 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(folder)}
+    return run(command, folder, **environment)
+
+
+def test_project_trains_with_the_stock_tool_and_the_installed_wheel(project, python):
+    (project / 'origins.py').write_text(ORIGINS)
+    outside([python, '-W', 'ignore', 'origins.py'], project)
+    origin, paths = json.loads((project / 'origins.json').read_text())
+    assert Path(origin).is_relative_to(python.parents[1])
+    assert str(ROOT) not in paths and str(ROOT / 'tools') not in paths
+
+    options = [f'{key}={value}' for key, value in SMALL.items()]
+    config = 'my_alrp_retinanet.py'
+    outside([python, STOCK_TRAIN, config, '--cfg-options', *options], project)
+    work_dir = project / 'work_dirs' / 'my_alrp_retinanet'
+    checkpoint = torch.load(work_dir / 'epoch_1.pth', weights_only=True)
+    assert checkpoint['meta']['dataset_meta']['classes'] == ('ellipse', 'ring')
+    assert checkpoint['state_dict']['bbox_head.retina_cls.weight'].size(0) == 9 * 2
+    assert checkpoint['state_dict']['bbox_head.loss_cls.balance.ratio'] != 50
+    (log,) = work_dir.glob('*/vis_data/scalars.json')
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line['step'] for line in lines if 'loss_cls' in line] == [1, 2]
+    assert {'coco/bbox_mAP', 'coco/bbox_oLRP'} <= lines[-1].keys()
+
+
+def test_switched_configs_build(project, python):
+    answer = outside([python, '-W', 'ignore', '-c', BUILD, *SWITCHED], project)
+    found = json.loads(answer.stdout.splitlines()[-1])
+    for name, heads in SWITCHED.items():
+        assert [kind for kind in found[name] if kind.startswith('Ranking')] == heads
+
+
+def test_page_says_what_the_test_runs():
+    names = [name for name, _ in BLOCK.findall((ROOT / 'docs' / 'your_project.md').read_text())]
+    expected = {'my_project/my_dataset.py', 'my_retinanet.py', 'my_alrp_retinanet.py'}
+    assert set(names) == expected | {f'switched/{name}.py' for name in SWITCHED}
