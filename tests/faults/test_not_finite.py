@@ -5,10 +5,13 @@ import torch
 from faulty_runs import SGD, Diary, Poison, build_runner, scene, scenes
 from mmdet.registry import HOOKS
 from tiny_detectors import HEADS, detector
+from tiny_runs import load_tool, write_config
 
 from mmdet_alrp.command_line import UsageError
 from mmdet_alrp.engine.hooks import FiniteLossHook
+from mmdet_alrp.engine.run_config import exit_status_of
 
+HOOK = {'type': 'FiniteLossHook'}
 VALUES = [float('nan'), float('inf'), float('-inf')]
 
 
@@ -164,3 +167,14 @@ def test_healthy_run_is_the_same_with_and_without_the_hook(tmp_path, action):
         pages.append(diary.pages[-1])
     torch.testing.assert_close(*pages, rtol=0, atol=0)
     assert not warnings_of(tmp_path)
+
+
+def test_diverging_run_ends_with_one_line(tiny_shapes, tmp_path, capsys):
+    config = write_config(tmp_path / 'tiny.py', tiny_shapes, custom_hooks=[HOOK])
+    options = ['--work-dir', tmp_path, '--cfg-options', 'optim_wrapper.optimizer.lr=1e30']
+    train = load_tool('train')
+    assert exit_status_of(lambda: train.main([str(config), *map(str, options)]), 'train.py') == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if 'error' in line]
+    (line,) = lines
+    assert re.match(r'train.py: error: iteration \d, bbox_head \(RetinaHead\): loss_cls = ', line)
+    assert not list(tmp_path.glob('*.pth'))
