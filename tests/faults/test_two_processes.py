@@ -47,6 +47,14 @@ def dropped_together(rank, folder):
     return {'same': same, 'finite': diary.is_finite(), 'last': diary.pages[-1][0], 'error': message}
 
 
+def judged_by_logits_alone(rank, folder):
+    """The second process has no box: its NaN shows neither in a loss nor in a gradient."""
+    data = [part for seed in range(3) for part in (scene(seed=seed), scene([], [], seed=seed))]
+    poison = Poison(HEADS[HEAD].logits, float('nan'), (1,) if rank == 1 else ())
+    _, diary, _ = run(f'{folder}/logits', data, [poison, FiniteLossHook('skip')])
+    return [diary.same(step, step + 1) for step in range(3)]
+
+
 def nothing_to_learn(rank, folder):
     """The second process sees black images without a box, for many steps."""
     black = [scene([], [], seed=seed) for seed in range(STEPS_WITHOUT)]
@@ -76,7 +84,7 @@ def resumed(rank, folder):
 def worker(rank, world_size):
     os.environ.update(LOCAL_RANK=str(rank), CUDA_VISIBLE_DEVICES='-1')
     folder = os.environ['FAULTS_FOLDER']
-    tasks = (dropped_together, nothing_to_learn, resumed)
+    tasks = (dropped_together, judged_by_logits_alone, nothing_to_learn, resumed)
     return {task.__name__: task(rank, folder) for task in tasks}
 
 
@@ -108,6 +116,13 @@ def test_all_processes_drop_a_step_together(group):
     assert ['number 1 in a row' in lines[0], 'number 2 in a row' in lines[1]] == [True, True]
     expected = 'bbox_head (RankingRetinaHead): loss_cls = nan, loss_bbox = nan (images 3.png); the'
     assert f'iteration 2, {expected} step is left out' in lines[0]
+
+
+def test_all_processes_drop_a_step_for_the_logits_of_one(group):
+    folder, found = group
+    assert [entry['judged_by_logits_alone'] for entry in found] == [[False, True, False]] * 2
+    (line,) = warnings_of(folder / 'logits')
+    assert f'bbox_head ({HEAD}): logits = nan or inf (images scene.png); the step' in line
 
 
 def test_all_processes_end_together_with_one_message(group):
