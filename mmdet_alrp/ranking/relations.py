@@ -118,7 +118,7 @@ class Ranking:
         """Weigh the negatives for the error distribution; the hardest of a ranking weighs 1."""
         if options.error_skew == 0:
             return None
-        log_weights = logsigmoid(logits.index_select(0, self.neg_index)) * options.error_skew
+        log_weights = logsigmoid(logits.index_select(0, self.neg_index))
         hardest = log_weights.new_full((self._num_rankings,), -torch.inf)
         if self._neg_images is not None:
             hardest.scatter_reduce_(0, self._neg_images.long(), log_weights, 'amax')
@@ -128,7 +128,7 @@ class Ranking:
             hardest = self._processes.max(hardest)
         if self._neg_images is not None:
             hardest = hardest.index_select(0, self._neg_images.int())
-        return log_weights.sub_(hardest).exp_()
+        return log_weights.sub_(hardest).mul_(options.error_skew).exp_()
 
     @property
     def num_pos(self) -> int:
