@@ -102,7 +102,16 @@ def check_thresholds(runner: Runner, path: str) -> None:
 
 
 def augment_at_test_time(cfg: Config) -> None:
-    """Wrap the model and its pipeline; a config without settings for it gets a flip."""
+    """Wrap the model and its pipeline; a config without settings for it gets a flip.
+
+    Raises:
+        UsageError: If the model predicts masks: MMDetection merges boxes only.
+    """
+    if 'mask_head' in {**cfg.model, **(cfg.model.get('roi_head') or {})}:
+        raise UsageError(
+            "--tta: MMDetection's test-time augmentation merges boxes and no masks; leave it out "
+            'for this model'
+        )
     if 'tta_model' not in cfg:
         nms = {'type': 'nms', 'iou_threshold': 0.5}
         cfg.tta_model = {'type': 'DetTTAModel', 'tta_cfg': {'nms': nms, 'max_per_img': 100}}

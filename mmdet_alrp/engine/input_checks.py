@@ -82,6 +82,8 @@ def _check_dataset(dataset: ConfigDict, split: str) -> None:
         # Every process would read the same file; for all of COCO that takes seconds.
         if split in ('train', 'val') and os.path.isfile(path) and is_first_process():
             check_annotations(dataset, path)
+    if any(step.get('backend_args') for step in dataset.get('pipeline') or ()):
+        return  # images come from a store such as LMDB; their folder is only a prefix of its keys
     for prefix in (dataset.get('data_prefix') or {}).values():
         path = dataset_path(dataset, prefix) if isinstance(prefix, str) else ''
         if path and _is_local(path, dataset) and not os.path.isdir(path):

@@ -11,6 +11,8 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import init_default_scope
 from tiny_runs import REPO, load_tool, one_line_error
 
+from mmdet_alrp.command_line import UsageError
+
 CONFIGS = REPO / 'configs'
 ONE = CONFIGS / 'alrp_retinanet_r50_500.py'
 TOP = 20
@@ -23,6 +25,12 @@ def test_missing_coco_is_told_in_one_line(name, tmp_path, monkeypatch, capsys):
     line = one_line_error(capsys, 'train', CONFIGS / f'{name}.py')
     assert 'data/coco/annotations/instances_train2017.json is missing' in line
     assert 'COCO 2017 (cocodataset.org) goes under data/coco' in line
+
+
+def test_masks_are_not_augmented():
+    cfg = Config.fromfile(CONFIGS / 'alrp_mask_rcnn_r50_500.py')
+    with pytest.raises(UsageError, match='merges boxes and no masks'):
+        load_tool('test').augment_at_test_time(cfg)
 
 
 @pytest.fixture(scope='module')
