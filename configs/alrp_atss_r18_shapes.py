@@ -12,11 +12,10 @@ model = dict(
     bbox_head=dict(
         type='RankingATSSHead',
         num_classes=5,
-        in_channels=64,
-        feat_channels=64,
-        stacked_convs=2,
         anchor_generator=dict(octave_base_scale=4, strides=[8, 16, 32, 64]),
+        **_base_.r18_head,
         **_base_.losses,
     ),
+    test_cfg=_base_.low_score_thr,
 )
 custom_hooks = _base_.frequent_balance

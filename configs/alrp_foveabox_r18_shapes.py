@@ -12,13 +12,12 @@ model = dict(
     bbox_head=dict(
         type='RankingFoveaHead',
         num_classes=5,
-        in_channels=64,
-        feat_channels=64,
-        stacked_convs=2,
         strides=[8, 16, 32, 64],
         base_edge_list=[16, 32, 64, 128],
         scale_ranges=((1, 32), (16, 64), (32, 128), (64, 512)),
+        **_base_.r18_head,
         **_base_.losses,
     ),
+    test_cfg=_base_.low_score_thr,
 )
 custom_hooks = _base_.frequent_balance

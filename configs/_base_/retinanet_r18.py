@@ -5,9 +5,7 @@ model = dict(
     backbone=_base_.r18,
     neck=_base_.r18_neck,
     bbox_head=dict(
-        in_channels=64,
-        feat_channels=64,
-        stacked_convs=2,
-        anchor_generator=dict(octave_base_scale=2, strides=[8, 16, 32, 64]),
+        _base_.r18_head, anchor_generator=dict(octave_base_scale=2, strides=[8, 16, 32, 64])
     ),
+    test_cfg=_base_.low_score_thr,
 )

@@ -14,5 +14,5 @@ two_stage_r18 = dict(
         anchor_generator=dict(scales=[4], strides=[4, 8, 16, 32]),
     ),
     train_cfg=dict(rpn_proposal=few_proposals),
-    test_cfg=dict(rpn=few_proposals),
+    test_cfg=dict(rpn=few_proposals, rcnn=_base_.low_score_thr),
 )
