@@ -165,6 +165,9 @@ class StepBins:
         moment = torch.cat([moment.new_zeros(1), moment.cumsum(0)])
         climbing = above[self.start + 1] - behind
         climb = moment[self.end] - moment[self.start] - climbing * self.coords[self.start]
+        # A parallel scan rounds every entry in its own way: with nothing on a ramp, two entries
+        # that should be equal may differ, and a sum that should be zero would not be.
+        climb = torch.where(climbing != 0, climb, 0)
         return passed + climb / (2 * self.delta)
 
     def step_lines(self, coefficients: Tensor) -> tuple[Tensor, Tensor]:
