@@ -12,7 +12,7 @@ class SelfBalance(nn.Module):
     For the first period (an epoch) the ratio is ``initial_ratio``; afterwards it is
     ``mean(L_cls + L_loc) / mean(L_loc)`` over the period that just ended. The module collects the
     sums on its device; :class:`~mmdet_alrp.engine.hooks.SelfBalanceHook` ends the periods. Ratio
-    and sums are buffers, so both survive a resume.
+    and sums are buffers, so both survive a resume; if not enabled they are in no checkpoint.
 
     Args:
         enabled: False keeps the ratio at ``initial_ratio`` for good.
@@ -32,8 +32,10 @@ class SelfBalance(nn.Module):
         if not 0 < initial_ratio < float('inf'):
             raise ValueError(f'initial_ratio must be a positive number, got {initial_ratio}')
         self.enabled = enabled
-        self.register_buffer('ratio', torch.tensor(float(initial_ratio)))
-        self.register_buffer('sums', torch.zeros(2))  # of L_cls and L_loc over the period so far
+        # A fixed ratio is the config's, whatever ratio another run's checkpoint had come to.
+        self.register_buffer('ratio', torch.tensor(float(initial_ratio)), persistent=enabled)
+        # Sums of L_cls and L_loc over the period so far
+        self.register_buffer('sums', torch.zeros(2), persistent=enabled)
 
     def forward(self, loss_cls: Tensor, loss_loc: Tensor) -> Tensor:
         """Return ``ratio * loss_loc``; in training, note both losses for the next ratio.

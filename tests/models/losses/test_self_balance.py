@@ -117,3 +117,16 @@ def test_first_ratio(options, ratio):
 def test_ratio_must_be_positive(initial_ratio):
     with pytest.raises(ValueError, match=f'positive number, got {initial_ratio}'):
         SelfBalance(initial_ratio=initial_ratio)
+
+
+def test_a_fixed_ratio_neither_takes_nor_gives_one_by_checkpoint():
+    """Fine-tuning without balance keeps its weight; balancing after it starts from the start."""
+    balanced, fixed = SelfBalance(), SelfBalance(enabled=False, initial_ratio=2.0)
+    run(balanced)
+    balanced.end_period(balanced.sums)
+    fixed.load_state_dict(balanced.state_dict(), strict=False)
+    assert fixed.ratio == 2
+
+    started = SelfBalance()
+    started.load_state_dict(fixed.state_dict(), strict=False)
+    assert started.ratio == 50
