@@ -99,7 +99,7 @@ class RankingLoss(nn.Module):
         self,
         logits: Tensor,
         targets: Tensor,
-        box_losses: Tensor,
+        box_losses: Tensor | None = None,
         ious: Tensor | None = None,
         images: Tensor | None = None,
         num_images: int = 1,
@@ -111,7 +111,7 @@ class RankingLoss(nn.Module):
             logits: Scores before the sigmoid, shape (n,).
             targets: 1 positive, 0 negative, -1 ignored, integer, shape (n,).
             box_losses: Unreduced box loss of the positives in the order of ``targets``, shape
-                (num_pos,).
+                (num_pos,); a ranking head always gives them.
             ious: IoU of each positive's box with its target, shape (num_pos,); if ``needs_ious``.
             images: Image of each logit, shape (n,); if ``scope`` is 'image'.
             num_images: Number of images.
@@ -120,7 +120,7 @@ class RankingLoss(nn.Module):
         Raises:
             TypeError: If a head calls it that is no ranking head, or ``images`` is missing.
         """
-        if mmdet_keywords:
+        if mmdet_keywords or box_losses is None:
             raise TypeError(
                 f'{type(self).__name__} needs a ranking head, such as RankingRetinaHead in place '
                 'of RetinaHead (docs/own_head.md: any head of your own in two lines)'

@@ -193,7 +193,8 @@ def test_protocol_of_a_box_head_s_classifier(kind):
 
 
 @every_loss
-def test_a_head_that_does_not_rank_is_told_so(kind):
-    """MMDetection's own heads hand over weights and an average factor."""
+@pytest.mark.parametrize('weights', [(), (torch.zeros(4),)], ids=['no weights', 'weights'])
+def test_a_head_that_does_not_rank_is_told_so(kind, weights):
+    """MMDetection's own heads hand over an average factor, and those with anchors weights."""
     with pytest.raises(TypeError, match=f'{kind.__name__} needs a ranking head'):
-        kind()(torch.zeros(4, 3), torch.zeros(4), torch.zeros(4), avg_factor=1.0)
+        kind()(torch.zeros(4, 3), torch.zeros(4), *weights, avg_factor=1.0)
