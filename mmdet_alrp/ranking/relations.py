@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from .processes import Processes
-from .segments import ascending, segment_cumsum
+from .segments import ascending, running_sums, segment_cumsum
 from .step_sums import Located, StepBins
 
 
@@ -177,7 +177,7 @@ class Ranking:
         sums = torch.empty_like(values)
         sorted_values = values[order]
         sums[order] = (
-            sorted_values.cumsum(0) if start is None else segment_cumsum(sorted_values, start)
+            running_sums(sorted_values) if start is None else segment_cumsum(sorted_values, start)
         )
         return sums
 

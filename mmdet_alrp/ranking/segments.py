@@ -1,9 +1,30 @@
-"""Prefix operations that start anew in every run of equal entries."""
+"""Running sums, also those that start anew in every run of equal entries."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+
+def refused_by_torch(values: Tensor) -> bool:
+    """Tell whether torch would refuse the running sums of ``values``, as not reproducible."""
+    return (
+        torch.are_deterministic_algorithms_enabled()
+        and values.is_cuda
+        and values.is_floating_point()
+    )
+
+
+def running_sums(values: Tensor) -> Tensor:
+    """Return the running sums of ``values``, shape (n,)."""
+    if not refused_by_torch(values):
+        return values.cumsum(0)
+    stride = 1
+    sums = values.clone()
+    while stride < len(values):  # entry k now holds the sum of the last ``stride`` entries up to k
+        sums = torch.cat([sums[:stride], sums[stride:] + sums[:-stride]])
+        stride *= 2
+    return sums
 
 
 def segment_bounds(keys: Tensor) -> tuple[Tensor, Tensor]:
@@ -26,7 +47,7 @@ def segment_bounds(keys: Tensor) -> tuple[Tensor, Tensor]:
 
 def segment_cumsum(values: Tensor, start: Tensor) -> Tensor:
     """Return the running sums of ``values``, shape (n,), each from the start of its run."""
-    sums = values.cumsum(0)
+    sums = running_sums(values)
     return sums - (sums - values)[start]
 
 

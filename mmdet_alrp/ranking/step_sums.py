@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from .grid_search import GroupedSearch, bucketize
-from .segments import segment_bounds
+from .segments import running_sums, segment_bounds
 
 
 def table_dtype(device: torch.device) -> torch.dtype:
@@ -85,7 +85,7 @@ class StepBins:
         num_open = torch.where(order < len(centres), 1, -1).cumsum(0)
         self.on_ramp = torch.cat([num_open.new_zeros(1), num_open]) > 0
         self.widths = torch.where(self.on_ramp[1:-1], self.edges.diff(), 0)
-        self.coords = torch.cat([self.widths.new_zeros(1), self.widths.cumsum(0)])
+        self.coords = torch.cat([self.widths.new_zeros(1), running_sums(self.widths)])
 
         # Edges in the precision of the values: rounded to the side that leaves every value of that
         # precision in the same bin. Bin 0 borrows the first edge.
@@ -154,7 +154,7 @@ class StepBins:
 
     def sum_steps(self, mass: Tensor, moment: Tensor) -> Tensor:
         """Return ``sum_j w_j H(v_j - t_i)`` for every step, shape (m,), from a histogram."""
-        above = mass.flip(0).cumsum(0).flip(0)  # total weight of a bin and of all bins above it
+        above = running_sums(mass.flip(0)).flip(0)  # total weight of a bin and of all bins above it
         behind = passed = above[self.end + 1]
         if self._search is not None:
             above = torch.cat([above, above.new_zeros(1)])
@@ -162,7 +162,7 @@ class StepBins:
         if self.delta == 0:
             return passed
         moment = torch.where(self.on_ramp[1:], moment[1:] + mass[1:] * self.coords, 0)
-        moment = torch.cat([moment.new_zeros(1), moment.cumsum(0)])
+        moment = torch.cat([moment.new_zeros(1), running_sums(moment)])
         climbing = above[self.start + 1] - behind
         climb = moment[self.end] - moment[self.start] - climbing * self.coords[self.start]
         # A parallel scan rounds every entry in its own way: with nothing on a ramp, two entries
@@ -183,13 +183,13 @@ class StepBins:
         coefficients = coefficients.to(self.edges.dtype)
         zeros = self.edges.new_zeros(self.num_bins)
         if self.delta == 0:
-            base = zeros.index_add(0, self.end + 1, coefficients).cumsum(0)
+            base = running_sums(zeros.index_add(0, self.end + 1, coefficients))
             return self._from_group_start(base), zeros
         rise = coefficients / (2 * self.delta)
         bends = zeros.index_add(0, self.start + 1, rise).index_add(0, self.end + 1, -rise)
         # Where no ramp is, the slope is 0; what rounding leaves there would grow with distance.
-        slope = torch.where(self.on_ramp, bends.cumsum(0), 0)
-        base = torch.cat([zeros[:2], (slope[1:-1] * self.widths).cumsum(0)])
+        slope = torch.where(self.on_ramp, running_sums(bends), 0)
+        base = torch.cat([zeros[:2], running_sums(slope[1:-1] * self.widths)])
         base = self._from_group_start(base)
         base[1:] += slope[1:] * self.lost
         return base, slope
