@@ -12,6 +12,16 @@ config="$1"
 checkpoint="$2"
 processes="$3"
 shift 3
+case "$processes" in
+'' | *[!0-9]* | 0*)
+    echo "$0: PROCESSES must be a whole number of at least 1, got '$processes'" >&2
+    exit 2
+    ;;
+esac
+if [ ! -f "$config" ]; then
+    echo "$0: there is no config file $config" >&2
+    exit 2
+fi
 export PYTHONPATH="$tools/..${PYTHONPATH:+:$PYTHONPATH}"
 exec "${PYTHON:-python}" -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \
