@@ -26,6 +26,7 @@ from mmengine.runner import Runner
 
 from mmdet_alrp.engine.input_checks import check_checkpoint, check_data
 from mmdet_alrp.engine.launch import prepare_launch
+from mmdet_alrp.engine.output_checks import check_place
 from mmdet_alrp.engine.run_config import (
     add_common_options,
     build_runner,
@@ -37,7 +38,8 @@ from mmdet_alrp.engine.score_thresholds import (
     read_thresholds,
     thresholds_of_labels,
 )
-from mmdet_alrp.engine.submission import Submission, check_place
+from mmdet_alrp.engine.submission import Submission
+from mmdet_alrp.engine.weight_checks import check_weights
 
 TTA_META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')
 TTA_META_KEYS += ('flip', 'flip_direction')
@@ -162,6 +164,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_data(cfg, ('test',))
     prepare_launch(cfg)
     runner = build_runner(cfg)
+    check_weights(runner.model, args.checkpoint, 'checkpoint')
     if args.out is not None:
         collect_predictions(runner, args.out)
     if submission is not None:

@@ -27,6 +27,7 @@ from mmdet_alrp.engine.run_config import (
     load_config,
     use_mixed_precision,
 )
+from mmdet_alrp.engine.weight_checks import check_weights
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -81,7 +82,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     apply_options(cfg, args)
     check_data(cfg, ('train', 'val'))
     prepare_launch(cfg)
-    build_runner(cfg).train()
+    runner = build_runner(cfg)
+    if args.resume not in (None, 'auto'):
+        check_weights(runner.model, args.resume, '--resume')
+    runner.train()
 
 
 if __name__ == '__main__':

@@ -121,7 +121,7 @@ def check_checkpoint(path: str, option: str) -> None:
     try:
         torch.load(path, 'cpu', weights_only=True, mmap=zipfile.is_zipfile(path) or None)
     except pickle.UnpicklingError as error:
-        reason = ' '.join(str(error).split())
+        reason = ' '.join(str(error).split()).partition(' Check the documentation')[0]
         start = max(reason.lower().find('unsupported'), 0)
         raise UsageError(
             f'{option}: {path} is no checkpoint that can be loaded safely ({reason[start:][:160]})'

@@ -8,6 +8,7 @@ import inspect
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,12 @@ from mmengine.runner import Runner
 from mmdet_alrp.command_line import UsageError
 
 from .launch import finish_launch, in_cpu_group, is_first_process
+from .output_checks import check_folder
 
 # Top-level config keys with a meaning that are no argument of Runner
 OTHER_KEYS = ('custom_imports', 'runner_type', 'tta_model', 'tta_pipeline', 'model_wrapper_cfg')
 OTHER_KEYS += ('find_unused_parameters', 'sync_bn', 'compile')
+TOOLBOXES = ('mmdet_alrp', 'mmdet', 'mmengine', 'mmcv')
 
 
 class ConfigOptions(DictAction):
@@ -87,6 +90,7 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = os.path.join('work_dirs', Path(args.config).stem)
+    check_folder(cfg.work_dir, 'work dir')
     _fit_precision(cfg)
     return cfg
 
@@ -134,8 +138,24 @@ def _fit_precision(cfg: Config) -> None:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Return the runner that the config asks for."""
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    """Return the runner that the config asks for.
+
+    Raises:
+        UsageError: If a part of these toolboxes refuses its settings, or a type is not registered.
+            What goes wrong in other code keeps its traceback.
+    """
+    try:
+        return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    except (AssertionError, KeyError, TypeError, ValueError) as error:
+        if not _is_refusal(error):
+            raise
+        raise UsageError(f'{cfg.filename}: {_one_line(error)}') from None
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether an error comes straight from a toolbox, or from its call with wrong arguments."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_globals.get('__name__', '').partition('.')[0] in TOOLBOXES
 
 
 def exit_status_of(main: Callable[[], None], tool: str) -> int:
@@ -145,6 +165,8 @@ def exit_status_of(main: Callable[[], None], tool: str) -> int:
         0, or 2 after a :class:`UsageError`.
     """
     status = 0
+    # mmengine's way to look packages up; nothing that a user of a tool can change
+    warnings.filterwarnings('ignore', 'pkg_resources is deprecated', UserWarning)
     try:
         main()
     except UsageError as error:

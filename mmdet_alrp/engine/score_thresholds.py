@@ -12,10 +12,11 @@ import torch
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
+
+from .weight_checks import bare_detector
 
 KNOWN_NAMES = 5  # class names that an error message lists
 
@@ -113,9 +114,6 @@ def filter_by_score(
     Raises:
         ThresholdError: If thresholds and classes do not fit together.
     """
-    detector = model
-    while is_model_wrapper(detector) or isinstance(detector, BaseTTAModel):
-        detector = detector.module
     if classes is None:
         classes = (getattr(model, 'dataset_meta', None) or {}).get('classes')
     if not classes:
@@ -136,7 +134,7 @@ def filter_by_score(
             kept = found.scores >= values.to(found.scores)[found.labels]
             sample.pred_instances = found[kept]
 
-    return detector.register_forward_hook(drop_low_scores)
+    return bare_detector(model).register_forward_hook(drop_low_scores)
 
 
 @HOOKS.register_module()

@@ -18,6 +18,7 @@ from mmengine.runner import Runner
 from mmdet_alrp.command_line import UsageError
 
 from .input_checks import dataset_path
+from .output_checks import check_place
 
 MAX_DETECTIONS = 100  # an image; the server looks at no more
 BOX_DECIMALS = 2
@@ -103,26 +104,6 @@ class Submission:
             f'{self.path}: {len(detections)} detections in {images} of {self.num_images} images '
             f'as {self.member}'
         )
-
-
-def check_place(path: str, option: str) -> None:
-    """Check that a file can be written before a long run ends in front of a closed door.
-
-    Args:
-        path: The file; folders that are not there yet would be made.
-        option: What the user knows the file as, for the message.
-
-    Raises:
-        UsageError: If it is a folder, or lies where nothing can be written.
-    """
-    target = Path(path)
-    if target.is_dir():
-        raise UsageError(f'{option}: {path} is a folder, name a file')
-    parent = target.absolute().parent
-    while not parent.exists():
-        parent = parent.parent
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise UsageError(f'{option}: {path} cannot be written: {parent} takes no files')
 
 
 def _entry(found: dict) -> dict:

@@ -3,8 +3,9 @@ import pickle
 import zipfile
 
 import pytest
+import torch
 from pycocotools.coco import COCO
-from tiny_runs import EPOCHS, one_line_error, run_tool, write_config
+from tiny_runs import EPOCHS, FOCAL_HEAD, one_line_error, run_tool, write_config
 
 CHECKPOINT = f'epoch_{EPOCHS}.pth'
 
@@ -114,7 +115,9 @@ def test_submission_that_leaves_images_out_is_refused(tiny_config, trained, tmp_
     ('options', 'expected'),
     [
         (['--out', 'found.json'], '--out must name a .pkl or .pickle file'),
+        (['--out', '/proc/found.pkl'], '/proc takes no files'),
         (['--submission', 'found.json'], '--submission must name a .zip file'),
+        (['--submission', '/proc/found.zip'], '/proc takes no files'),
         (
             ['--show-dir', 'drawn', '--cfg-options', 'default_hooks={}'],
             '--show and --show-dir need the hook',
@@ -134,3 +137,37 @@ def test_wrong_option(tiny_config, trained, tmp_path, monkeypatch, capsys, optio
 def test_missing_checkpoint(tiny_config, capsys):
     line = one_line_error(capsys, 'test', tiny_config, 'gone.pth')
     assert line == 'test.py: error: checkpoint: there is no file gone.pth'
+
+
+def test_checkpoint_of_another_model(tiny_shapes, trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    deeper = write_config(tmp_path / 'deeper.py', tiny_shapes, {**FOCAL_HEAD, 'stacked_convs': 2})
+    line = one_line_error(capsys, 'test', deeper, trained / CHECKPOINT, '--submission', 'out.zip')
+    assert "does not fit the config's model: 4 weights are missing (bbox_head.cls_convs.1." in line
+    assert not (tmp_path / 'out.zip').exists()
+
+
+def test_checkpoint_of_other_classes(tiny_shapes, trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    more = write_config(tmp_path / 'more.py', tiny_shapes, {**FOCAL_HEAD, 'num_classes': 7})
+    line = one_line_error(capsys, 'test', more, trained / CHECKPOINT)
+    assert 'weights have another shape (bbox_head.retina_cls.weight, bbox_head.retina_cls.b' in line
+
+
+def test_checkpoint_of_version_2_names_the_converter(
+    tiny_config, trained, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    state = torch.load(trained / CHECKPOINT, weights_only=True)['state_dict']
+    renamed = {key.replace('retina_cls', 'fovea_cls'): value for key, value in state.items()}
+    torch.save({'state_dict': renamed, 'meta': {'mmdet_version': '2.4.0'}}, 'old.pth')
+    line = one_line_error(capsys, 'test', tiny_config, 'old.pth')
+    assert '2 weights are missing (bbox_head.retina_cls.weight' in line
+    assert 'goes through tools/convert_published.py first' in line
+
+
+def test_checkpoint_without_weights(tiny_config, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    torch.save([torch.zeros(2)], 'list.pth')
+    line = one_line_error(capsys, 'test', tiny_config, 'list.pth')
+    assert line.endswith('list.pth is no checkpoint: it holds no weights')

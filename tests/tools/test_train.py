@@ -4,7 +4,16 @@ import socket
 
 import pytest
 import torch
-from tiny_runs import BATCH, EPOCHS, NUM_TRAIN, one_line_error, run_tool, write_config
+from mmdet.registry import MODELS
+from tiny_runs import (
+    BATCH,
+    EPOCHS,
+    NUM_TRAIN,
+    load_tool,
+    one_line_error,
+    run_tool,
+    write_config,
+)
 
 STEPS = NUM_TRAIN // BATCH
 
@@ -127,6 +136,13 @@ def test_broken_config(tmp_path, capsys):
         (['--resume', 'gone.pth'], '--resume: there is no file gone.pth'),
         (['--resume', 'broken.pth'], 'broken.pth is'),
         (['--resume', 'empty.pth'], 'empty.pth is'),
+        (['--work-dir', 'broken.pth'], 'work dir: broken.pth cannot be written'),
+        (['--cfg-options', 'model.bbox_head.loss_cls.type=FocalLos'], 'FocalLos is not in the'),
+        (
+            ['--cfg-options', 'model.bbox_head.loss_cls.gama=2'],
+            "unexpected keyword argument 'gama'",
+        ),
+        (['--cfg-options', 'model.bbox_head.num_classes=0'], 'num_classes=0'),
         (['--launcher', 'pytorch'], 'start it with tools/dist_*.sh'),
         (['--launcher', 'slurm'], 'start it with tools/slurm_*.sh'),
         (['--nonsense'], 'unrecognized arguments: --nonsense'),
@@ -137,6 +153,37 @@ def test_wrong_option(tiny_config, tmp_path, monkeypatch, capsys, options, expec
     (tmp_path / 'broken.pth').write_bytes(b'no checkpoint')
     (tmp_path / 'empty.pth').touch()
     assert expected in one_line_error(capsys, 'train', tiny_config, *options)
+
+
+def test_fault_in_a_users_own_part_keeps_its_traceback(tiny_config, tmp_path, monkeypatch):
+    @MODELS.register_module()
+    class FaultyNeck:
+        def __init__(self, **settings):
+            raise ValueError('own fault')
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match='own fault'):
+        load_tool('train').main([str(tiny_config), '--cfg-options', 'model.neck.type=FaultyNeck'])
+
+
+@pytest.mark.parametrize(
+    ('command', 'expected'),
+    [
+        (
+            ('dist_train.sh', '{config}', 0),
+            "whole number of at least 1, got '0'",
+        ),
+        (('dist_test.sh', '{config}', 'x.pth', 'two'), "at least 1, got 'two'"),
+        (('dist_train.sh', 'gone.py', 2), 'there is no config file gone.py'),
+        (('dist_test.sh', 'gone.py', 'x.pth', 2), 'there is no config file gone.py'),
+    ],
+)
+def test_wrong_use_of_the_starters(tiny_config, tmp_path, command, expected):
+    words = [str(word).format(config=tiny_config) for word in command]
+    result = run_tool(*words, cwd=tmp_path)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert expected in line
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='float16 works where CUDA is')

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mmengine.logging import MMLogger
 
 from mmdet_alrp.engine.run_config import exit_status_of
 
@@ -173,6 +174,8 @@ def load_tool(name):
 def one_line_error(capsys, tool, *options):
     """Run a tool's `main` with wrong input in this process: the one line a user is to see."""
     module = load_tool(tool)
+    # a run of the same second would log to what an earlier test has captured and closed
+    MMLogger._instance_dict.clear()
     with pytest.raises(SystemExit) as exit_info:
         sys.exit(exit_status_of(lambda: module.main([str(item) for item in options]), f'{tool}.py'))
     assert exit_info.value.code == 2
