@@ -80,6 +80,10 @@ def check_layout(weights: dict[str, Tensor], meta: dict, path: str) -> None:
             f"{path} {NO_CHECKPOINT}: it comes from the authors' first release, a network with "
             'other layers and anchors, which no config of this plugin builds'
         )
+    if not {'mmengine_version', 'dataset_meta'}.isdisjoint(meta):
+        raise UsageError(
+            f'{path} {NO_CHECKPOINT}: it is one of MMDetection 3 already, use it as it is'
+        )
     version = str(meta.get('mmdet_version', '2'))
     if version.startswith(('0.', '1.')) or 'bbox_head.fc_cls.weight' in weights:
         raise UsageError(

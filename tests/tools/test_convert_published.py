@@ -226,6 +226,10 @@ class Command:
         ({'state_dict': Command()}, 'no checkpoint that can be loaded safely'),
         ({'state_dict': {}}, 'holds no state_dict of tensors'),
         ([1, 2], 'holds no state_dict of tensors'),
+        (
+            {'state_dict': random_weights(RETINANET), 'meta': {'mmengine_version': '0.10.7'}},
+            'one of MMDetection 3 already',
+        ),
     ],
 )
 def test_unusable_files(content, expected, tmp_path, capsys):
