@@ -238,6 +238,7 @@ def test_two_stages_without_sampler(name):
     assert (assigner.pos_iou_thr, assigner.neg_iou_thr) == (0.7, 0.3)
     anchors = model.rpn_head.anchor_generator
     assert (anchors.scales, anchors.ratios) == ([8], [0.5, 1.0, 2.0])
+    assert model.rpn_head.bbox_coder.target_stds == [0.1, 0.1, 0.2, 0.2]
     assert model.rpn_head.loss_cls.loss_weight == 0.2
 
 
