@@ -6,7 +6,6 @@ both alike.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import os
@@ -28,6 +27,7 @@ except ModuleNotFoundError as missing:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     from mmdet_alrp.evaluation.coco_matching import index_coco, load_detections
 
+from mmdet_alrp.command_line import OneLineParser
 from mmdet_alrp.evaluation.coco_matching import LRPEval
 from mmdet_alrp.evaluation.lrp import evaluate_lrp, report_of
 
@@ -118,7 +118,7 @@ def cpu_seconds(function: Callable, coco_gt: COCO, coco_dt: COCO) -> tuple[float
 
 def main() -> int:
     """Print a table of times and ratios."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = OneLineParser(description=__doc__, prog='evaluation.py')
     parser.add_argument('--images', type=int, default=500, help='5000 is the size of COCO val')
     parser.add_argument('--detections', type=int, default=100, help='detections an image')
     parser.add_argument('--repeat', type=int, default=3)
