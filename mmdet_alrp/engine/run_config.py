@@ -132,6 +132,11 @@ def _fit_precision(cfg: Config) -> None:
             f'optim_wrapper.dtype={wrapper.dtype} needs CUDA, which is not there: '
             'use dtype=bfloat16 on the CPU'
         )
+    if 'roi_head' in cfg.get('model', {}):
+        raise UsageError(
+            "mixed precision (--amp): mmcv's NMS and RoIAlign, which a two-stage detector needs in "
+            'training, know no bfloat16 on the CPU: train it without'
+        )
     wrapper.type = 'BFloat16OptimWrapper'
     for name in ('loss_scale', 'dtype', 'use_fsdp'):
         wrapper.pop(name, None)

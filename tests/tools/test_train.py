@@ -9,6 +9,7 @@ from tiny_runs import (
     BATCH,
     EPOCHS,
     NUM_TRAIN,
+    REPO,
     load_tool,
     one_line_error,
     run_tool,
@@ -191,6 +192,14 @@ def test_float16_without_cuda(tiny_config, capsys):
     options = ['--amp', '--cfg-options', 'optim_wrapper.dtype=float16']
     line = one_line_error(capsys, 'train', tiny_config, *options)
     assert 'optim_wrapper.dtype=float16 needs CUDA' in line
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='mmcv knows float16 where CUDA is')
+def test_two_stages_in_bfloat16(capsys):
+    config = REPO / 'configs' / 'alrp_faster_rcnn_r18_shapes.py'
+    line = one_line_error(capsys, 'train', config, '--amp')
+    assert 'a two-stage detector' in line
+    assert 'train it without' in line
 
 
 def test_checkpoint_with_foreign_objects_is_refused(tiny_config, tmp_path, capsys):
