@@ -41,7 +41,10 @@ def write_json(path: str | os.PathLike, content: dict) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(_without_nan(content), indent=2, ensure_ascii=False, allow_nan=False)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+    except OSError as error:  # in the user's words: not about the temporary name
+        raise OSError(error.errno, error.strerror, str(path)) from None
     try:
         with os.fdopen(handle, 'w', encoding='utf-8') as file:
             file.write(text + '\n')

@@ -186,6 +186,8 @@ def test_places_that_cannot_be_written(tmp_path, capsys):
     for option in ('--json', '--plot'):
         assert eval_lrp.main([*files, option, f'{files[0]}/below/a/file']) == 2
         assert 'gt.json' in capsys.readouterr().err
+    assert eval_lrp.main([*files, '--json', '/proc/out.json']) == 2
+    assert 'error: /proc/out.json: ' in capsys.readouterr().err
     assert eval_lrp.main([*files, '--json', str(tmp_path)]) == 2
     assert 'directory' in capsys.readouterr().err
     assert sorted(os.listdir(tmp_path)) == ['dt.json', 'gt.json']
