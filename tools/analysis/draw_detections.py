@@ -206,6 +206,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         'eval_lrp.py --json; without it every detection is drawn',
     )
     args = parser.parse_args(argv)
+    if args.count < 1:
+        parser.error(f'--count must be at least 1, got {args.count}')
     try:
         coco_gt = read_ground_truth(args.ground_truth, 'bbox')
         found = read_detections(args.detections, coco_gt, 'bbox').dataset['annotations']
