@@ -1,13 +1,8 @@
 _base_ = [
-    '_base_/retinanet_r18.py',
+    '_base_/retinanet_r18_wide.py',
     '_base_/loss_alrp.py',
     '_base_/bccd.py',
     '_base_/schedule_small.py',
 ]
 
-model = dict(
-    neck=dict(out_channels=96),
-    bbox_head=dict(
-        type='RankingRetinaHead', num_classes=3, in_channels=96, feat_channels=96, **_base_.losses
-    ),
-)
+model = dict(bbox_head=dict(type='RankingRetinaHead', num_classes=3, **_base_.losses))

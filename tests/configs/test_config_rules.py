@@ -134,7 +134,7 @@ def test_small_twin_differs_only_in_the_losses(name):
     'name', [name for name in NAMES if loss_of(name) in ('ap', 'ndcg', 'rs') and name in SMALL]
 )
 def test_small_variant_differs_from_alrp_only_in_the_losses(name):
-    sibling = load('alrp_retinanet_r18_shapes')
+    sibling = load('_'.join(['alrp', *name.split('_')[1:]]))
     cfg = load(name)
     for config in (cfg, sibling):
         for key in ('loss_cls', 'loss_bbox', 'reg_decoded_bbox'):

@@ -13,7 +13,7 @@ BLOOD_CELLS = Config.fromfile(CONFIGS / 'alrp_retinanet_r18_bccd.py')
 DATA_KEYS = ('train_dataloader', 'val_dataloader', 'test_dataloader', 'val_evaluator')
 NAMES = [
     'alrp_retinanet_r18_bccd',
-    'rs_retinanet_r18_shapes',
+    'rs_retinanet_r18_bccd',
     'alrp_atss_r18_shapes',
     'alrp_foveabox_r18_shapes',
     'alrp_faster_rcnn_r18_shapes',

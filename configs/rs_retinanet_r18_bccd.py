@@ -1,0 +1,8 @@
+_base_ = [
+    '_base_/retinanet_r18_wide.py',
+    '_base_/loss_rs.py',
+    '_base_/bccd.py',
+    '_base_/schedule_small.py',
+]
+
+model = dict(bbox_head=dict(type='RankingRetinaHead', num_classes=3, **_base_.losses))
