@@ -34,7 +34,7 @@ PROMISED_NAMES = {
         for detector in ('foveabox', 'atss', 'faster_rcnn', 'cascade_rcnn', 'mask_rcnn')
     ),
     *(f'{loss}_retinanet_r18_shapes' for loss in ('alrp', 'focal', 'ap', 'ndcg', 'rs')),
-    *(f'{loss}_retinanet_r18_bccd' for loss in ('alrp', 'focal')),
+    *(f'{loss}_retinanet_r18_bccd' for loss in ('alrp', 'rs', 'focal')),
 }
 
 
