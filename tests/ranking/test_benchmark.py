@@ -16,31 +16,47 @@ def test_table_and_json(tmp_path):
     out = tmp_path / 'times.json'
     command = [sys.executable, str(BENCHMARKS / 'ranking_losses.py')]
     command += ['--sizes', '500', '2e3', '--positives', '5', '50', '--repeat', '2']
-    command += ['--threads', '1', '--loop-limit', '50000', '--json', str(out)]
+    command += ['--threads', '1', '--loop-limit', '50000', '--matrix-limit', '50000']
+    command += ['--json', str(out)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    rows = [line for line in done.stdout.splitlines() if line.startswith('|')]
-    assert len(rows) == 4  # head, rule, one a size
+    head, _, *rows = [line for line in done.stdout.splitlines() if line.startswith('|')]
     assert 'note: no loop at 2,000 logits x 50 positives' in done.stdout
-    assert rows[3].endswith('| - |') and not rows[2].endswith('| - |')
+    assert 'note: no full matrix of 1,9' in done.stdout
+    assert [title.strip() for title in head.split('|')[5:-1]] == [
+        *('time [ms]', '/ focal', '/ ours', 'memory [MiB]')
+    ]
     written = json.loads(out.read_text())
     assert (written['threads'], written['torch']) == (1, torch.__version__)
-    small, large = written['seconds']
+    small, large = written['sizes']
     assert (small['logits'], large['positives']) == (500, 50)
-    assert 'loop' in small and 'loop' not in large
-    ours = ('aLRP', 'AP', 'AP plain', 'NDCG', 'RS')
-    assert all(small[name] > 0 for name in (*ours, 'focal', 'sort', 'loop'))
-    assert all(f'{name} [ms]' in rows[0] and f'{name} / focal' in rows[0] for name in ours)
+    ours = ['aLRP', 'AP', 'AP plain', 'AP hard', 'NDCG', 'RS', 'focal', 'sort']
+    ours += ['bucketing (AP)', 'bucketing of relevant (AP)', 'bucketing (RS)']
+    left_out = ['full matrix (aLRP)', 'loop (aLRP)']
+    assert list(small['contestants']) == ours + left_out
+    assert list(large['contestants']) == ours
+    assert len(rows) == len(small['contestants']) + len(large['contestants'])
+    for costs in small['contestants'].values():
+        # A gradient, or the sorted logits, are the least that a call must hold.
+        assert costs['seconds'] > 0 and costs['peak_bytes'] >= 4 * 500
+        assert costs['kernels'] is None and costs['waits'] is None
+    ratios = {row.split('|')[4].strip(): row.split('|')[7].strip() for row in rows}
+    assert ratios['aLRP'] == ratios['focal'] == '-'
+    times = {name: costs['seconds'] for name, costs in large['contestants'].items()}
+    assert float(ratios['bucketing (RS)']) == pytest.approx(
+        times['bucketing (RS)'] / times['RS'], rel=0.01
+    )
     assert [path.name for path in tmp_path.iterdir()] == ['times.json']
 
 
-def test_the_loop_that_is_timed_computes_the_same_gradient(monkeypatch):
+def test_the_loop_and_the_matrix_that_are_timed_compute_the_same_gradient(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import ranking_contestants
 
     batch = ranking_contestants.make_batch(400, 12, torch.device('cpu'))
     expected = oracle.alrp_cls(*batch).grad.float()
-    for contestant in (ranking_contestants.loop_over_positives, ranking_contestants.our_alrp):
+    names = ('loop_over_positives', 'full_matrix', 'our_alrp')
+    for contestant in (getattr(ranking_contestants, name) for name in names):
         torch.testing.assert_close(contestant(*batch), expected, rtol=1e-4, atol=1e-7)
 
 

@@ -1,4 +1,4 @@
-"""What ranking_losses.py times beside the package's losses: a loop, a sort, focal loss."""
+"""What ranking_losses.py times: the package's losses, other ways to rank, and focal loss."""
 
 from __future__ import annotations
 
@@ -6,12 +6,23 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F  # noqa: N812
+from matrix_losses import bucketed_ap, bucketed_rank_sort, full_matrix_alrp, only_relevant
 from torch import Tensor
 
 from mmdet_alrp.ranking import alrp_loss, average_precision_loss, ndcg_loss, rank_sort_loss
 
 DELTA = 1.0
 Contestant = Callable[[Tensor, Tensor, Tensor], object]
+OURS = ('aLRP', 'AP', 'AP plain', 'AP hard', 'NDCG', 'RS')
+# Which of ours the others are compared with
+RIVALS = {
+    'loop (aLRP)': 'aLRP',
+    'full matrix (aLRP)': 'aLRP',
+    'bucketing (AP)': 'AP',
+    'bucketing of relevant (AP)': 'AP',
+    'bucketing (RS)': 'RS',
+    'sort': 'aLRP',
+}
 
 
 def make_batch(
@@ -100,6 +111,11 @@ def our_plain_ap(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
     return torch.autograd.grad(loss, logits)[0]
 
 
+def our_hard_ap(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
+    """The package's AP loss with the hard step, which is what bucketing computes."""
+    return torch.autograd.grad(average_precision_loss(logits, targets, 0.0), logits)[0]
+
+
 def our_ndcg(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
     """The package's NDCG loss, forward and backward."""
     return torch.autograd.grad(ndcg_loss(logits, targets, DELTA), logits)[0]
@@ -114,17 +130,50 @@ def our_rank_sort(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor
     return torch.autograd.grad(loss_rank + loss_sort, logits)[0]
 
 
+def bucketing_ap(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
+    """AP loss by buckets of negatives, hard step."""
+    return bucketed_ap(logits, targets)[1]
+
+
+def bucketing_relevant_ap(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
+    """The same where only what stands above the lowest positive is sorted."""
+    index, *relevant = only_relevant(logits, targets)
+    grad = bucketed_ap(*relevant)[1]
+    return torch.zeros_like(logits.detach()).index_copy_(0, index, grad)
+
+
+def bucketing_rank_sort(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
+    """Rank & Sort loss by buckets of negatives, hard step."""
+    return bucketed_rank_sort(logits, targets, 1 - loc_errors / 2)[1]
+
+
+def full_matrix(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
+    """ALRP's classification gradient from the matrix of all positives and relevant negatives."""
+    return full_matrix_alrp(logits, targets, loc_errors, DELTA)[1]
+
+
+def num_relevant(logits: Tensor, targets: Tensor) -> int:
+    """Number of negatives that some positive's ramp of half-width ``DELTA`` reaches."""
+    foot = logits.detach()[targets == 1].min() - DELTA
+    return int(((targets == 0) & (logits.detach() >= foot)).sum())
+
+
 def choose_contestants(device: torch.device) -> dict[str, Contestant]:
     """All contestants by name; mmcv's focal loss only where its kernel runs."""
     chosen: dict[str, Contestant] = {
         'aLRP': our_alrp,
         'AP': our_ap,
         'AP plain': our_plain_ap,
+        'AP hard': our_hard_ap,
         'NDCG': our_ndcg,
         'RS': our_rank_sort,
         'focal': focal,
         'sort': sort_logits,
-        'loop': loop_over_positives,
+        'bucketing (AP)': bucketing_ap,
+        'bucketing of relevant (AP)': bucketing_relevant_ap,
+        'bucketing (RS)': bucketing_rank_sort,
+        'full matrix (aLRP)': full_matrix,
+        'loop (aLRP)': loop_over_positives,
     }
     if device.type == 'cuda':
         try:

@@ -1,48 +1,82 @@
-"""Time the ranking losses against a loop over positives, a full sort and focal loss.
+"""Time the ranking losses against other ways to rank and against focal loss.
 
-Every figure is a median over repeats of forward and backward; the contestants take turns inside
-each repeat, so that a busy machine slows all of them alike. Read the ratios, not the times.
+Contestants: the package's losses with their usual steps ("AP hard" with delta 0); a loop over the
+positives; all pairs in one matrix; bucketing (sort all logits, replace the negatives between two
+positives by their mean: exact only for delta 0), also with only the relevant negatives sorted; one
+sort of all logits, the least that a method based on sorting needs; sigmoid focal loss.
+
+Every time is a median over repeats of forward and backward; the contestants take turns inside
+each repeat, so that a busy machine slows all of them alike. Read the ratios, not the times:
+"/ focal" is the time over that of focal loss, "/ ours" that of another way to rank over our loss
+in the same row's brackets (of a sort: over aLRP).
+
+Memory is what tensors of one call hold at its peak, above its input. On CUDA the table also says
+how many kernels a call launches and how often the host waits for the device.
+
+Relevant negatives are those that some positive's step reaches; `--recorded FILE` times sizes and
+scores of a real training run, which record_rankings.py writes.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import os
 import statistics
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 if find_spec('mmdet_alrp') is None:  # not installed: the package lies two folders up
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+# Read when torch is imported: some builds print two lines for every profile.
+os.environ.setdefault('KINETO_LOG_LEVEL', '6')
+
 try:
     import torch
+    from call_costs import costs_of
     from figures import count, milliseconds, name_machine, new_file, write_json
-    from ranking_contestants import Contestant, choose_contestants, make_batch
+    from ranking_contestants import (
+        OURS,
+        RIVALS,
+        Contestant,
+        choose_contestants,
+        make_batch,
+        num_relevant,
+    )
+    from recorded_rankings import draw_batch, read_records, typical
 
     from mmdet_alrp.command_line import OneLineParser
 except ImportError as misfit:  # the package says which version does not fit, and what to do
     print(f'ranking_losses.py: error: {" ".join(str(misfit).split())}', file=sys.stderr)
     sys.exit(2)
 
-OURS = ('aLRP', 'AP', 'AP plain', 'NDCG', 'RS')
+DEFAULT_SIZES = {10**5: 300, 10**6: 1000, 4 * 10**6: 1500, 16 * 10**6: 2500}
+LOOP = 'loop (aLRP)'
+MATRIX = 'full matrix (aLRP)'
 LOOP_REPEATS = 3  # the loop takes seconds, and its median settles early
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Command line of the benchmark, with one number of positives a size."""
-    parser = OneLineParser(description=__doc__, prog='ranking_losses.py')
-    parser.add_argument(
-        '--sizes', type=count, nargs='+', default=[10**5, 10**6, 4 * 10**6, 16 * 10**6]
+    parser = OneLineParser(
+        description=__doc__,
+        prog='ranking_losses.py',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument('--sizes', type=count, nargs='+', help='numbers of logits')
     parser.add_argument(
         '--positives',
         type=count,
         nargs='+',
         help='as many as there are sizes, or one for all (default: 300 1000 1500 2500)',
+    )
+    parser.add_argument(
+        '--recorded', type=Path, metavar='FILE', help='sizes and scores of a training run instead'
     )
     parser.add_argument('--device', default='cpu', help='cpu, cuda or cuda:N')
     parser.add_argument('--repeat', type=count, default=7)
@@ -53,24 +87,45 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         default=4 * 10**9,
         help='leave the loop out where logits x positives is above this',
     )
+    parser.add_argument(
+        '--matrix-limit',
+        type=count,
+        default=2 * 10**8,
+        help='leave the matrix out where relevant negatives x positives is above this',
+    )
     parser.add_argument('--json', type=new_file, metavar='FILE', help='write all figures')
     args = parser.parse_args(argv)
-    default_positives = [300, 1000, 1500, 2500]
-    if args.positives is None and len(args.sizes) != len(default_positives):
-        parser.error(f'--positives is needed with {len(args.sizes)} --sizes')
-    args.positives = args.positives or default_positives
-    if len(args.positives) == 1:
-        args.positives *= len(args.sizes)
-    if len(args.positives) != len(args.sizes):
-        parser.error(
-            f'--positives needs one number, or {len(args.sizes)} as --sizes, '
-            f'got {len(args.positives)}'
-        )
-    for size, num_pos in zip(args.sizes, args.positives, strict=True):
-        if num_pos > size:
-            parser.error(f'{num_pos} positives do not fit into {size} logits')
+    args.records = choose_records(parser, args)
     args.device = usable_device(parser, args.device)
     return args
+
+
+def choose_records(parser: OneLineParser, args: argparse.Namespace) -> list[dict]:
+    """What to time: recorded rankings, or sizes without any scores."""
+    if args.recorded is not None:
+        if args.sizes is not None or args.positives is not None:
+            parser.error('--recorded brings its own sizes: leave out --sizes and --positives')
+        try:
+            return typical(read_records(args.recorded))
+        except ValueError as reason:
+            parser.error(f'--recorded: {reason}')
+    sizes = args.sizes or list(DEFAULT_SIZES)
+    positives = args.positives or list(DEFAULT_SIZES.values())
+    if args.positives is None and len(sizes) != len(positives):
+        parser.error(f'--positives is needed with {len(sizes)} --sizes')
+    if len(positives) == 1:
+        positives *= len(sizes)
+    if len(positives) != len(sizes):
+        parser.error(
+            f'--positives needs one number, or {len(sizes)} as --sizes, got {len(positives)}'
+        )
+    for size, num_pos in zip(sizes, positives, strict=True):
+        if num_pos > size:
+            parser.error(f'{num_pos} positives do not fit into {size} logits')
+    return [
+        {'logits': size, 'positives': num_pos}
+        for size, num_pos in zip(sizes, positives, strict=True)
+    ]
 
 
 def usable_device(parser: OneLineParser, name: str) -> torch.device:
@@ -96,45 +151,72 @@ def seconds_of(contestant: Contestant, batch: tuple, device: torch.device) -> fl
     return time.perf_counter() - start
 
 
-def time_size(size: int, num_pos: int, args: argparse.Namespace) -> dict[str, float | int]:
-    """Median seconds of every contestant on one size."""
+def time_size(record: dict, args: argparse.Namespace) -> dict:
+    """Sizes of a ranking, and the median seconds and other costs of every contestant on it."""
+    if 'epoch' in record:
+        batch = draw_batch(record, args.device)
+    else:
+        batch = make_batch(record['logits'], record['positives'], args.device)
+    size, num_pos = len(batch[0]), len(batch[2])
+    relevant = num_relevant(*batch[:2])
     contestants = choose_contestants(args.device)
     if size * num_pos > args.loop_limit:
         print(f'note: no loop at {size:,} logits x {num_pos:,} positives (see --loop-limit)')
-        del contestants['loop']
-    batch = make_batch(size, num_pos, args.device)
+        del contestants[LOOP]
+    if relevant * num_pos > args.matrix_limit:
+        print(
+            f'note: no full matrix of {relevant:,} relevant negatives x {num_pos:,} positives '
+            '(see --matrix-limit)'
+        )
+        del contestants[MATRIX]
+    figures: dict[str, dict] = {}
+    for name, contestant in contestants.items():  # warms up too: allocator, kernels, clocks
+        figures[name] = costs_of(partial(contestant, *batch), args.device)._asdict()
     samples: dict[str, list[float]] = {name: [] for name in contestants}
-    for name, contestant in contestants.items():  # warm up: allocator, kernels, clocks
-        if name != 'loop':
-            contestant(*batch)
     for turn in range(args.repeat):
         for name, contestant in contestants.items():
-            if name != 'loop' or turn < LOOP_REPEATS:
+            if name != LOOP or turn < LOOP_REPEATS:
                 samples[name].append(seconds_of(contestant, batch, args.device))
-    medians = {name: statistics.median(times) for name, times in samples.items()}
-    return {'logits': size, 'positives': num_pos, **medians}
+    for name, times in samples.items():
+        figures[name]['seconds'] = statistics.median(times)
+    place = {key: record[key] for key in ('epoch', 'loss') if key in record}
+    sizes = {'logits': size, 'positives': num_pos, 'relevant': relevant}
+    return {**place, **sizes, 'contestants': figures}
 
 
-def ratio(row: dict, top: str, bottom: str) -> str:
-    """``top / bottom`` of one row, or a dash where one of them did not run."""
-    if top not in row or bottom not in row:
+def ratio(figures: dict[str, dict], top: str, bottom: str | None) -> str:
+    """Time of ``top`` over that of ``bottom``, or a dash where there is none to compare."""
+    if bottom is None or bottom not in figures:
         return '-'
-    return f'{row[top] / row[bottom]:.3g}'
+    return f'{figures[top]["seconds"] / figures[bottom]["seconds"]:.3g}'
 
 
 def table(rows: list[dict]) -> str:
-    """Markdown table: our times in ms, then the ratios."""
-    focals = [name for name in ('focal', 'focal (mmcv)') if name in rows[0]]
-    head = ['logits', 'positives', *(f'{name} [ms]' for name in OURS)]
-    head += [f'{name} / {other}' for other in focals for name in OURS]
-    head += ['sort / aLRP', 'loop / aLRP']
-    lines = ['| ' + ' | '.join(head) + ' |', '|' + ' ---: |' * len(head)]
+    """Markdown table: one line a size and contestant, ours first."""
+    figures = rows[0]['contestants']
+    focals = [name for name in ('focal', 'focal (mmcv)') if name in figures]
+    counted = any(costs['kernels'] is not None for costs in figures.values())
+    recorded = 'epoch' in rows[0]
+    head = ['logits', 'positives', 'relevant', 'contestant', 'time [ms]']
+    head += [*(f'/ {name}' for name in focals), '/ ours', 'memory [MiB]']
+    head += ['kernels', 'waits'] if counted else []
+    rule = ['---:'] * len(head)
+    rule[3] = ':---'
+    if recorded:
+        head, rule = ['epoch', 'loss', *head], ['---:', ':---', *rule]
+    lines = ['| ' + ' | '.join(head) + ' |', '| ' + ' | '.join(rule) + ' |']
     for row in rows:
-        cells = [f'{row["logits"]:,}', f'{row["positives"]:,}']
-        cells += [milliseconds(row[name]) for name in OURS]
-        cells += [ratio(row, name, other) for other in focals for name in OURS]
-        cells += [ratio(row, other, 'aLRP') for other in ('sort', 'loop')]
-        lines.append('| ' + ' | '.join(cells) + ' |')
+        figures = row['contestants']
+        place = [f'{row[name]:,}' for name in ('logits', 'positives', 'relevant')]
+        if recorded:
+            place = [str(row['epoch']), row['loss'], *place]
+        for name in sorted(figures, key=lambda name: name not in OURS):
+            costs = figures[name]
+            cells = [*place, name, milliseconds(costs['seconds'])]
+            cells += [ratio(figures, name, other) for other in focals]
+            cells += [ratio(figures, name, RIVALS.get(name)), f'{costs["peak_bytes"] / 2**20:,.1f}']
+            cells += [str(costs['kernels']), str(costs['waits'])] if counted else []
+            lines.append('| ' + ' | '.join(cells) + ' |')
     return '\n'.join(lines)
 
 
@@ -151,8 +233,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         'repeat': args.repeat,
         'date': datetime.date.today().isoformat(),
     }
-    sizes = list(zip(args.sizes, args.positives, strict=True))
-    rows = [time_size(size, num_pos, args) for size, num_pos in sizes]
+    rows = [time_size(record, args) for record in args.records]
     print(
         '{machine} ({device}), PyTorch {torch}, {threads} threads, '
         'median of {repeat}, {date}\n'.format(**setting)
@@ -160,7 +241,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(table(rows))
     if args.json:
         try:
-            write_json(args.json, {**setting, 'seconds': rows})
+            write_json(args.json, {**setting, 'sizes': rows})
         except OSError as reason:
             print(f'ranking_losses.py: error: --json: {reason}', file=sys.stderr)
             sys.exit(2)
