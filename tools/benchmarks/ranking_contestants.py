@@ -78,7 +78,7 @@ def sort_logits(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
 
 def focal(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
     """Sigmoid focal loss (gamma 2, alpha .25) in plain PyTorch, forward and backward."""
-    target = targets.to(logits.dtype)
+    target = (targets == 1).to(logits.dtype)
     probs = logits.sigmoid()
     miss = (1 - probs) * target + probs * (1 - target)
     weight = (0.25 * target + 0.75 * (1 - target)) * miss**2
@@ -90,7 +90,7 @@ def focal_op(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
     """Sigmoid focal loss by mmcv's CUDA kernel: one class, so that label 1 is background."""
     from mmcv.ops import sigmoid_focal_loss
 
-    loss = sigmoid_focal_loss(logits[:, None], 1 - targets, 2.0, 0.25, None, 'none')
+    loss = sigmoid_focal_loss(logits[:, None], (targets != 1).long(), 2.0, 0.25, None, 'none')
     return torch.autograd.grad(loss.sum() / len(loc_errors), logits)[0]
 
 
