@@ -7,9 +7,8 @@ from them and times the losses there.
 
 Example:
     python tools/make_shapes.py data/shapes
-    python tools/benchmarks/record_rankings.py configs/alrp_retinanet_r18_shapes.py
-    python tools/benchmarks/ranking_losses.py --recorded \
-        work_dirs/alrp_retinanet_r18_shapes/rankings.json
+    python tools/benchmarks/record_rankings.py configs/alrp_retinanet_r18_shapes.py --out sizes.json
+    python tools/benchmarks/ranking_losses.py --recorded sizes.json
 
 A shorter run: `--cfg-options train_cfg.max_epochs=3`. On several processes, those of the first one
 are recorded, as one process ranks them.
