@@ -60,7 +60,7 @@ def check_neighbours() -> list[str]:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # setuptools announces the end of pkg_resources
             import_module('pkg_resources')
-    except Exception:
+    except Exception:  # an old one that does not fit this Python fails in its own ways
         problems.append("mmengine needs pkg_resources. Run: pip install 'setuptools<81'")
     try:
         import_module('torchvision')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import NoReturn
 
 
@@ -16,3 +17,9 @@ class OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Exit with status 2."""
         self.exit(2, f'{self.prog}: error: {message}\n')
+
+
+def fail(tool: str, message: object) -> int:
+    """Say in one line on stderr what a tool was given wrong; return exit status 2."""
+    print(f'{tool}: error: {" ".join(str(message).split())}', file=sys.stderr)  # noqa: T201
+    return 2

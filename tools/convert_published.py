@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 try:
-    from mmdet_alrp.command_line import OneLineParser, UsageError
+    from mmdet_alrp.command_line import OneLineParser, UsageError, fail
 except ModuleNotFoundError as missing:
     if missing.name != 'mmdet_alrp':
         raise
     # Not installed: the package lies beside this folder.
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from mmdet_alrp.command_line import OneLineParser, UsageError
+    from mmdet_alrp.command_line import OneLineParser, UsageError, fail
 
 import torch
 from mmdet.registry import MODELS
@@ -260,8 +260,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         run(parse_args(argv))
     except UsageError as error:
-        print(f'convert_published.py: error: {error}', file=sys.stderr)
-        return 2
+        return fail('convert_published.py', error)
     return 0
 
 

@@ -7,26 +7,18 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
 
 if find_spec('mmdet_alrp') is None:  # not installed: the package lies beside this folder
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 try:
+    from mmdet_alrp.command_line import OneLineParser, fail
     from mmdet_alrp.evaluation.coco_files import CocoFileError, read_detections, read_ground_truth
     from mmdet_alrp.evaluation.lrp import LRPReport, evaluate_lrp
     from mmdet_alrp.evaluation.report_text import class_table, summary_text, write_json
 except ImportError as misfit:  # the package says which version does not fit, and what to do
     print(f'eval_lrp.py: error: {" ".join(str(misfit).split())}', file=sys.stderr)
     sys.exit(2)
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """Parser that reports wrong use in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Exit with status 2."""
-        self.exit(2, f'{self.prog}: error: {message}\n')
 
 
 def iou_threshold(text: str) -> float:
@@ -85,20 +77,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(summary_text(report))
         write_results(report, args)
     except CocoFileError as error:
-        return fail(str(error))
+        return fail('eval_lrp.py', error)
     except OSError as error:
-        return fail(f'{error.filename2 or error.filename}: {error.strerror}')
+        return fail('eval_lrp.py', f'{error.filename2 or error.filename}: {error.strerror}')
     except ModuleNotFoundError as error:
         if (error.name or '').partition('.')[0] != 'matplotlib':
             raise
-        return fail('--plot needs matplotlib: pip install matplotlib')
+        return fail('eval_lrp.py', '--plot needs matplotlib: pip install matplotlib')
     return 0
-
-
-def fail(message: str) -> int:
-    """Say in one line what is wrong."""
-    print(f'eval_lrp.py: error: {" ".join(message.split())}', file=sys.stderr)
-    return 2
 
 
 if __name__ == '__main__':

@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 
 try:
-    from mmdet_alrp.command_line import OneLineParser
+    from mmdet_alrp.command_line import OneLineParser, fail
 except ModuleNotFoundError as missing:
     if missing.name != 'mmdet_alrp':
         raise
     # Not installed: the package lies beside this folder.
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from mmdet_alrp.command_line import OneLineParser
+    from mmdet_alrp.command_line import OneLineParser, fail
 
 from mmdet_alrp.datasets.shape_files import ShapesOptions, write_shapes
 from mmdet_alrp.datasets.shape_outlines import CLASS_OUTLINES
@@ -69,11 +69,9 @@ def main(argv: list[str] | None = None) -> int:
         options = ShapesOptions(args.train, args.val, width, height, args.seed, tuple(args.classes))
         written = write_shapes(args.out_dir, options, args.workers, args.force)
     except FileExistsError as error:
-        print(f'make_shapes.py: error: {error}: add --force to replace it', file=sys.stderr)
-        return 2
+        return fail('make_shapes.py', f'{error}: add --force to replace it')
     except (ValueError, OSError) as error:
-        print(f'make_shapes.py: error: {error}', file=sys.stderr)
-        return 2
+        return fail('make_shapes.py', error)
     seconds = time.perf_counter() - started
     count = f'{args.train} training and {args.val} validation images'
     if written:

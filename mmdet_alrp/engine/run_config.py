@@ -178,7 +178,7 @@ def exit_status_of(main: Callable[[], None], tool: str) -> int:
         status = 2
         if is_first_process():
             print(f'{tool}: error: {error}', file=sys.stderr)  # noqa: T201 - a tool's last word
-    except Exception:
+    except Exception:  # shown here, not swallowed: see finish_launch for the way out of a CPU group
         if not in_cpu_group():
             raise
         status = 1

@@ -19,7 +19,7 @@ except ModuleNotFoundError as missing:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     from analysis.plot_training import TrainingLog, draw_curves, read_log, save_figure
 
-from mmdet_alrp.command_line import OneLineParser, UsageError
+from mmdet_alrp.command_line import OneLineParser, UsageError, fail
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -143,20 +143,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         table = gradient_table(collect(logs))
         print(*filter(None, [table]), save_figure(figure, args.out / 'balance.png'), sep='\n')
     except UsageError as error:
-        return fail(str(error))
+        return fail('balance.py', error)
     except OSError as error:
-        return fail(f'{error.filename}: {error.strerror}')
+        return fail('balance.py', f'{error.filename}: {error.strerror}')
     except ModuleNotFoundError as error:
         if (error.name or '').partition('.')[0] != 'matplotlib':
             raise
-        return fail('needs matplotlib: pip install matplotlib')
+        return fail('balance.py', 'needs matplotlib: pip install matplotlib')
     return 0
-
-
-def fail(message: str) -> int:
-    """Say in one line what is wrong."""
-    print(f'balance.py: error: {message}', file=sys.stderr)
-    return 2
 
 
 if __name__ == '__main__':

@@ -12,7 +12,7 @@ if find_spec('mmdet_alrp') is None:  # not installed: the package lies beside th
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 try:
-    from mmdet_alrp.command_line import OneLineParser
+    from mmdet_alrp.command_line import OneLineParser, fail
     from mmdet_alrp.evaluation.bounds import correlation_bounds
     from mmdet_alrp.evaluation.coco_files import CocoFileError, read_detections, read_ground_truth
     from mmdet_alrp.evaluation.coco_matching import check_tau
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         check_tau(args.tau)
     except ValueError as error:
-        return fail(f'--tau: {error}')
+        return fail('correlation_bounds.py', f'--tau: {error}')
     try:
         coco_gt = read_ground_truth(args.ground_truth, args.iou_type)
         coco_dt = read_detections(args.detections, coco_gt, args.iou_type)
@@ -74,16 +74,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             write_json(args.json, summaries)
             print(f'figures: {args.json}')
     except CocoFileError as error:
-        return fail(str(error))
+        return fail('correlation_bounds.py', error)
     except OSError as error:
-        return fail(f'{error.filename2 or error.filename}: {error.strerror}')
+        return fail(
+            'correlation_bounds.py', f'{error.filename2 or error.filename}: {error.strerror}'
+        )
     return 0
-
-
-def fail(message: str) -> int:
-    """Say in one line what is wrong."""
-    print(f'correlation_bounds.py: error: {" ".join(message.split())}', file=sys.stderr)
-    return 2
 
 
 if __name__ == '__main__':

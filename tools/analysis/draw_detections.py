@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 
 try:
-    from mmdet_alrp.command_line import OneLineParser, UsageError
+    from mmdet_alrp.command_line import OneLineParser, UsageError, fail
 except ModuleNotFoundError as missing:
     if missing.name != 'mmdet_alrp':
         raise
     # Not installed: the package lies beside the folder of the tools.
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    from mmdet_alrp.command_line import OneLineParser, UsageError
+    from mmdet_alrp.command_line import OneLineParser, UsageError, fail
 
 from pycocotools.coco import COCO
 
@@ -216,8 +216,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         paths = draw_detections(coco_gt, found, args.images, args.out, args.count)
         print(f'{len(paths)} pictures: {paths[0]}')
     except (UsageError, CocoFileError, OSError) as error:
-        print(f'draw_detections.py: error: {error}', file=sys.stderr)
-        return 2
+        return fail('draw_detections.py', error)
     return 0
 
 

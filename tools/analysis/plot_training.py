@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 try:
-    from mmdet_alrp.command_line import OneLineParser, UsageError
+    from mmdet_alrp.command_line import OneLineParser, UsageError, fail
 except ModuleNotFoundError as missing:
     if missing.name != 'mmdet_alrp':
         raise
     # Not installed: the package lies beside the folder of the tools.
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    from mmdet_alrp.command_line import OneLineParser, UsageError
+    from mmdet_alrp.command_line import OneLineParser, UsageError, fail
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -242,8 +242,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         print(plot_training(args.work_dir, out, args.title or args.work_dir.resolve().name))
     except (UsageError, OSError) as error:
-        print(f'plot_training.py: error: {error}', file=sys.stderr)
-        return 2
+        return fail('plot_training.py', error)
     return 0
 
 

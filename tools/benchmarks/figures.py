@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 from pathlib import Path
 
 import torch
@@ -55,3 +56,12 @@ def write_json(path: Path, content: dict) -> None:
     partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
     partial.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
     partial.replace(path)
+
+
+def write_json_or_exit(tool: str, path: Path, content: dict) -> None:
+    """As :func:`write_json`; what cannot be written ends the tool with one line and status 2."""
+    try:
+        write_json(path, content)
+    except OSError as reason:
+        print(f'{tool}: error: --json: {reason}', file=sys.stderr)
+        sys.exit(2)

@@ -26,7 +26,7 @@ try:
     import torch
     import torch.distributed as dist
     import torch.multiprocessing as mp
-    from figures import count, milliseconds, name_machine, new_file, write_json
+    from figures import count, milliseconds, name_machine, new_file, write_json, write_json_or_exit
     from ranking_contestants import make_batch
     from torch import Tensor
     from torch.utils._python_dispatch import TorchDispatchMode
@@ -198,11 +198,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     print(table(rows, args.logits))
     if args.json:
-        try:
-            write_json(args.json, {**setting, 'rows': rows})
-        except OSError as reason:
-            print(f'global_ranking.py: error: --json: {reason}', file=sys.stderr)
-            sys.exit(2)
+        write_json_or_exit('global_ranking.py', args.json, {**setting, 'rows': rows})
 
 
 if __name__ == '__main__':

@@ -39,7 +39,7 @@ os.environ.setdefault('KINETO_LOG_LEVEL', '6')
 try:
     import torch
     from call_costs import costs_of
-    from figures import count, milliseconds, name_machine, new_file, write_json
+    from figures import count, milliseconds, name_machine, new_file, write_json_or_exit
     from ranking_contestants import (
         OURS,
         RIVALS,
@@ -240,11 +240,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     print(table(rows))
     if args.json:
-        try:
-            write_json(args.json, {**setting, 'sizes': rows})
-        except OSError as reason:
-            print(f'ranking_losses.py: error: --json: {reason}', file=sys.stderr)
-            sys.exit(2)
+        write_json_or_exit('ranking_losses.py', args.json, {**setting, 'sizes': rows})
 
 
 if __name__ == '__main__':

@@ -10,6 +10,8 @@ from mmdet.structures.bbox import bbox_overlaps, get_box_tensor
 from mmengine.logging import print_log
 from torch import Tensor, int8
 
+from mmdet_alrp.ranking import at_least_float32
+
 from .loss_recorder import Gathered, gather, recording
 
 STEPS_WITHOUT_POSITIVES = 50  # in a row, before a head says so
@@ -131,7 +133,7 @@ class RankingHeadMixin:
             part if part is None or rows is None else part[rows]
             for part in (gathered.bbox_pred, gathered.bbox_targets, gathered.priors)
         )
-        boxes, true_boxes = self.boxes_for_loss(_full_precision(bbox_pred), bbox_targets, priors)
+        boxes, true_boxes = self.boxes_for_loss(at_least_float32(bbox_pred), bbox_targets, priors)
         box_losses = self.loss_bbox(boxes, true_boxes, reduction_override='none')
         if box_losses.dim() > 1:  # one value a coordinate
             box_losses = box_losses.sum(1)
@@ -180,10 +182,6 @@ def zero_of(tensors: list[Tensor]) -> Tensor | int:
     return sum(tensor[:0].sum() for tensor in tensors)
 
 
-def _full_precision(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
-
-
 def _levels(arg: Any) -> list[Tensor]:
     """Return the tensors of an output of the head, level by level; of other arguments none."""
     is_output = isinstance(arg, (list, tuple)) and all(isinstance(part, Tensor) for part in arg)
@@ -193,7 +191,7 @@ def _levels(arg: Any) -> list[Tensor]:
 def _in_full_precision(arg: Any) -> Any:
     """Convert an output of the head; hand other arguments back as they are."""
     levels = _levels(arg)
-    return [_full_precision(level) for level in levels] if levels else arg
+    return [at_least_float32(level) for level in levels] if levels else arg
 
 
 def _images_of_priors(cls_scores: list[Tensor], gathered_scores: Tensor) -> Tensor:
