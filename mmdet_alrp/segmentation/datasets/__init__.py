@@ -1,0 +1,1 @@
+"""Folders of images and masks as MMSegmentation reads them."""

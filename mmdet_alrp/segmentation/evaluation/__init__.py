@@ -1,0 +1,1 @@
+"""Segmentation metrics over a data set."""

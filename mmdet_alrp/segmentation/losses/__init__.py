@@ -1,0 +1,1 @@
+"""Segmentation losses that are the metric, or close to it."""
