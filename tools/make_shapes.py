@@ -1,4 +1,4 @@
-"""Draw the embedded data set of shapes: images, boxes and instance masks in COCO format."""
+"""Draw the embedded data set of shapes: images with boxes in COCO format, or with masks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ except ModuleNotFoundError as missing:
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     from mmdet_alrp.command_line import OneLineParser, fail
 
-from mmdet_alrp.datasets.shape_files import ShapesOptions, write_shapes
+from mmdet_alrp.datasets.shape_files import write_shapes
+from mmdet_alrp.datasets.shape_options import LAYOUTS, ShapesOptions
 from mmdet_alrp.datasets.shape_outlines import CLASS_OUTLINES
 
 
@@ -34,6 +35,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     defaults = ShapesOptions()
     parser = OneLineParser(description=__doc__, prog='make_shapes.py')
     parser.add_argument('out_dir', type=Path, help='folder of the data set, e.g. data/shapes')
+    parser.add_argument(
+        '--kind',
+        choices=LAYOUTS,
+        default=defaults.kind,
+        help='boxes and instance masks in COCO format (the default), masks of class ids with '
+        'background as 0, or masks that are 255 where the largest objects are',
+    )
     parser.add_argument('--train', type=int, default=defaults.train, help='training images')
     parser.add_argument('--val', type=int, default=defaults.val, help='validation images')
     parser.add_argument(
@@ -66,7 +74,9 @@ def main(argv: list[str] | None = None) -> int:
     started = time.perf_counter()
     try:
         width, height = args.size
-        options = ShapesOptions(args.train, args.val, width, height, args.seed, tuple(args.classes))
+        options = ShapesOptions(
+            args.train, args.val, width, height, args.seed, tuple(args.classes), args.kind
+        )
         written = write_shapes(args.out_dir, options, args.workers, args.force)
     except FileExistsError as error:
         return fail('make_shapes.py', f'{error}: add --force to replace it')

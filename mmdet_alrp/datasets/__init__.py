@@ -2,7 +2,8 @@
 
 from importlib.util import find_spec
 
-from .shape_files import ShapesOptions, write_shapes
+from .shape_files import write_shapes
+from .shape_options import ShapesOptions
 
 __all__ = ['ShapesOptions', 'write_shapes']
 

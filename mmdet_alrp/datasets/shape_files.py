@@ -1,4 +1,4 @@
-"""Writes a COCO-format data set of drawn shapes: images, boxes and instance masks."""
+"""Writes a data set of drawn shapes: images with boxes, class masks or saliency masks."""
 
 from __future__ import annotations
 
@@ -7,67 +7,30 @@ import os
 import shutil
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
-from pycocotools import mask as coco_mask
 
-from .shape_outlines import CLASS_OUTLINES
+from .shape_boxes import Record, box_record, write_box_file
+from .shape_masks import saliency_mask, semantic_mask
+from .shape_options import LAYOUTS, SPLITS, ShapesOptions
 from .shape_painting import paint_image
-from .shape_scenes import compose_scene, instance_masks
+from .shape_scenes import Scene, compose_scene
 
-GENERATOR_VERSION = 2  # raise it whenever the same options give other files
-SPLITS = ('train', 'val')
 MANIFEST = 'manifest.json'
 JPEG_QUALITY = 92
 CHUNK = 64
 
 
-@dataclass(frozen=True)
-class ShapesOptions:
-    """What a data set of drawn shapes is made from; equal options give equal files.
-
-    Args:
-        train: Number of training images.
-        val: Number of validation images.
-        width: Image width in pixels.
-        height: Image height in pixels.
-        seed: Seed of the whole set.
-        classes: Names of the classes to draw; their order is that of the category ids.
-    """
-
-    train: int = 3000
-    val: int = 500
-    width: int = 160
-    height: int = 160
-    seed: int = 0
-    classes: tuple[str, ...] = tuple(CLASS_OUTLINES)
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be drawn."""
-        for name in SPLITS:
-            if getattr(self, name) < 1:
-                raise ValueError(f'{name} must be at least 1, got {getattr(self, name)}')
-        if not (32 <= self.width <= 4096 and 32 <= self.height <= 4096):
-            raise ValueError(f'size must be 32 to 4096 a side, got {self.width}x{self.height}')
-        if self.seed < 0:
-            raise ValueError(f'seed must not be negative, got {self.seed}')
-        unknown = [name for name in self.classes if name not in CLASS_OUTLINES]
-        if unknown or not self.classes or len(set(self.classes)) < len(self.classes):
-            raise ValueError(
-                f'classes must be different ones of {", ".join(CLASS_OUTLINES)}; '
-                f'got {", ".join(self.classes) or "none"}'
-            )
-
-
 def write_shapes(
     out_dir: Path, options: ShapesOptions, workers: int = 1, force: bool = False
 ) -> bool:
-    """Write ``train/``, ``val/``, ``train.json``, ``val.json`` and a manifest.
+    """Write the images of both splits, what is to be learnt from them, and a manifest.
 
+    With boxes that is ``train/``, ``val/``, ``train.json`` and ``val.json`` in COCO format; with
+    masks ``images/{train,val}/*.jpg`` and ``masks/{train,val}/*.png``.
     Everything is written beside ``out_dir`` first and moved at the end, so that an interrupted
     call leaves no half data set under the final name.
 
@@ -83,8 +46,7 @@ def write_shapes(
     Raises:
         FileExistsError: If ``out_dir`` holds something else and ``force`` is not set.
     """
-    manifest = json.loads(json.dumps({'generator': GENERATOR_VERSION, **asdict(options)}))
-    if _is_complete(out_dir, manifest):
+    if _is_complete(out_dir, options):
         return False
     if not force and out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
         raise FileExistsError(f'{out_dir} is not empty and holds another data set or other files')
@@ -93,9 +55,9 @@ def write_shapes(
     try:
         for split_index, split in enumerate(SPLITS):
             _write_split(draft, split, split_index, options, workers)
-        (draft / MANIFEST).write_text(json.dumps(manifest, indent=1) + '\n')
+        (draft / MANIFEST).write_text(json.dumps(options.manifest(), indent=1) + '\n')
         draft.chmod(0o777 & ~_umask())  # mkdtemp makes it private
-        _move_into_place(draft, out_dir)
+        _move_into_place(draft, out_dir, options)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return True
@@ -107,104 +69,112 @@ def _umask() -> int:
     return mask
 
 
-def _is_complete(out_dir: Path, manifest: dict) -> bool:
-    """Whether the folder holds the whole data set that the manifest describes."""
+def _places(folder: Path, split: str, options: ShapesOptions) -> tuple[Path, Path]:
+    """Return a split's folder of images, and its file of annotations or folder of masks."""
+    layout = options.layout
+    return folder / layout.images.format(split=split), folder / layout.truth.format(split=split)
+
+
+def _is_complete(out_dir: Path, options: ShapesOptions) -> bool:
+    """Whether the folder holds the whole data set of these options."""
     try:
-        if json.loads((out_dir / MANIFEST).read_text()) != manifest:
+        if json.loads((out_dir / MANIFEST).read_text()) != options.manifest():
             return False
-        return all(
-            (out_dir / f'{split}.json').is_file()
-            and sum(1 for _ in (out_dir / split).glob('*.jpg')) == manifest[split]
-            for split in SPLITS
-        )
     except (OSError, ValueError):
         return False
+    return all(_has_all(*_places(out_dir, split, options), split, options) for split in SPLITS)
 
 
-def _move_into_place(draft: Path, out_dir: Path) -> None:
+def _has_all(images: Path, truth: Path, split: str, options: ShapesOptions) -> bool:
+    count = getattr(options, split)
+    whole = truth.is_file() if options.kind == 'boxes' else _count(truth, '*.png') == count
+    return whole and _count(images, '*.jpg') == count
+
+
+def _count(folder: Path, pattern: str) -> int:
+    return sum(1 for _ in folder.glob(pattern))
+
+
+def _move_into_place(draft: Path, out_dir: Path, options: ShapesOptions) -> None:
     """Move the finished files; the manifest goes last and vouches for the rest."""
     if not out_dir.exists():
         os.rename(draft, out_dir)
         return
+    replaced = (*_own_names(out_dir), *options.layout.top)
     (out_dir / MANIFEST).unlink(missing_ok=True)
-    names = [*SPLITS, *(f'{split}.json' for split in SPLITS), MANIFEST]
-    for name in names:
-        target = out_dir / name
-        if target.is_dir():
-            shutil.rmtree(target)
-        os.replace(draft / name, target)
+    for name in replaced:
+        _remove(out_dir / name)
+    for name in (*options.layout.top, MANIFEST):
+        os.replace(draft / name, out_dir / name)
+
+
+def _own_names(out_dir: Path) -> tuple[str, ...]:
+    """Return what a data set that lies there already consists of; it may be of another kind."""
+    try:
+        manifest = json.loads((out_dir / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return ()
+    ours = isinstance(manifest, dict) and 'generator' in manifest
+    return LAYOUTS[manifest.get('kind', 'boxes')].top if ours else ()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _write_split(
     folder: Path, split: str, split_index: int, options: ShapesOptions, workers: int
 ) -> None:
+    images, truth = _places(folder, split, options)
+    images.mkdir(parents=True)
+    if options.kind != 'boxes':
+        truth.mkdir(parents=True)
     count = getattr(options, split)
-    (folder / split).mkdir()
-    draw = partial(_draw_chunk, folder / split, split_index, count, options)
+    draw = partial(_draw_chunk, images, truth, split_index, count, options)
     starts = range(0, count, CHUNK)
     if workers > 1 and len(starts) > 1:
         with ProcessPoolExecutor(workers) as pool:
             chunks = list(pool.map(draw, starts))
     else:
         chunks = [draw(start) for start in starts]
-    images, annotations = [], []
-    for chunk_images, chunk_annotations in chunks:
-        images += chunk_images
-        annotations += chunk_annotations
-    for annotation_id, annotation in enumerate(annotations, start=1):
-        annotation['id'] = annotation_id
-    categories = [
-        {'id': category_id, 'name': name, 'supercategory': 'shape'}
-        for category_id, name in enumerate(options.classes, start=1)
-    ]
-    content = {
-        'info': {'description': f'Drawn shapes, {split} split, seed {options.seed}'},
-        'licenses': [],
-        'images': images,
-        'annotations': annotations,
-        'categories': categories,
-    }
-    (folder / f'{split}.json').write_text(json.dumps(content))
+    if options.kind == 'boxes':
+        records = [record for chunk in chunks for record in chunk]
+        write_box_file(truth, split, options, records)
 
 
 def _draw_chunk(
-    folder: Path, split_index: int, count: int, options: ShapesOptions, start: int
-) -> tuple[list[dict], list[dict]]:
-    """Draw up to ``CHUNK`` images from ``start`` on; every image has its own seed."""
+    images: Path, truth: Path, split_index: int, count: int, options: ShapesOptions, start: int
+) -> list[Record]:
+    """Draw up to ``CHUNK`` images from ``start`` on; every image has its own seed.
+
+    Returns:
+        The COCO records of the images; empty where masks are written instead.
+    """
     cv2.setNumThreads(1)
-    images, annotations = [], []
+    records = []
     for index in range(start, min(start + CHUNK, count)):
         rng = np.random.default_rng([options.seed, split_index, index])
         scene = compose_scene(rng, options.width, options.height, options.classes)
         image_id = index + 1
         file_name = f'{image_id:06d}.jpg'
-        coded = cv2.imencode('.jpg', paint_image(scene), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-        (folder / file_name).write_bytes(coded[1].tobytes())
-        images.append(
-            {
-                'id': image_id,
-                'file_name': file_name,
-                'width': options.width,
-                'height': options.height,
-            }
-        )
-        annotations += [
-            _annotation(mask, image_id, options.classes.index(kind) + 1)
-            for kind, mask in instance_masks(scene)
-        ]
-    return images, annotations
+        quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+        _write_image(images / file_name, paint_image(scene), quality)
+        if options.kind == 'boxes':
+            records.append(box_record(scene, image_id, file_name, options))
+        else:
+            _write_image(truth / f'{image_id:06d}.png', _mask_of(scene, options))
+    return records
 
 
-def _annotation(mask: np.ndarray, image_id: int, category_id: int) -> dict:
-    """Return the COCO record of one object; the box is the tight one around the visible part."""
-    rle = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
-    columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
-    x, y = float(columns[0]), float(rows[0])
-    return {
-        'image_id': image_id,
-        'category_id': category_id,
-        'bbox': [x, y, float(columns[-1] + 1 - x), float(rows[-1] + 1 - y)],
-        'area': int(mask.sum()),
-        'segmentation': {'size': list(rle['size']), 'counts': rle['counts'].decode()},
-        'iscrowd': 0,
-    }
+def _mask_of(scene: Scene, options: ShapesOptions) -> np.ndarray:
+    if options.kind == 'saliency':
+        return saliency_mask(scene)
+    return semantic_mask(scene, options.classes)
+
+
+def _write_image(path: Path, pixels: np.ndarray, settings: list[int] | None = None) -> None:
+    coded = cv2.imencode(path.suffix, pixels, settings or [])
+    path.write_bytes(coded[1].tobytes())
