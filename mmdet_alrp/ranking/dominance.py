@@ -1,12 +1,13 @@
 """Sums of smoothed steps over the positives with a lower, or with no lower, label.
 
-Rank & Sort Loss compares positives in two ways at once: by score and by label. Write the labels as
-their ranks, in binary. Of two different ranks the lower one has a 0 where they first differ and the
+Rank & Sort Loss compares positives in two ways at once: by score and by label. A few hundred
+positives are compared pair by pair. For more of them, write the labels as their ranks, in binary. Of two different ranks the lower one has a 0 where they first differ and the
 higher one a 1, and they agree in all bits before that. So for every bit, group the positives by the
 bits before it; in each group those with a 0 and those with a 1 meet, and every pair meets exactly
 once. The sums within groups are those of :class:`~mmdet_alrp.ranking.step_sums.StepBins`.
 
-Cost: ``O(m log^2 m)`` for m positives, in ``log2 m`` rounds of tensor operations.
+Cost: ``O(m log^2 m)`` for m positives, in ``log2 m`` rounds of tensor operations; pair by pair
+``O(m^2)``, in a dozen operations.
 """
 
 from __future__ import annotations
@@ -17,9 +18,43 @@ from torch import Tensor
 from .segments import segment_bounds
 from .step_sums import Located, StepBins
 
+MAX_PAIRED = 1000  # positives; with more, rounds are faster on a CPU and take less memory
+
+
+class PairedLabelOrder:
+    """Few positives, compared by score and by label: one table of all pairs.
+
+    Args:
+        pos_logits: s_i, float64, shape (m,) with m > 0.
+        labels: y_i, floating point, shape (m,).
+        delta: Half-width of the smoothed step H.
+        images: Image of each positive, int64, shape (m,), if each image is ranked on its own.
+    """
+
+    def __init__(
+        self, pos_logits: Tensor, labels: Tensor, delta: float, images: Tensor | None = None
+    ) -> None:
+        gaps = pos_logits[None, :] - pos_logits[:, None]  # x_ij = s_j - s_i in row i
+        if delta == 0:
+            steps = (gaps >= 0).to(gaps.dtype)
+        else:
+            steps = gaps.div_(2 * delta).add_(0.5).clamp_(0, 1)
+        if images is not None:
+            steps *= images[None, :] == images[:, None]
+        self._to_lower = steps * (labels[None, :] < labels[:, None])
+        self._to_others = steps.sub_(self._to_lower)
+
+    def sums(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Sum as :meth:`LabelOrder.sums`."""
+        return self._to_lower @ values, self._to_others @ values
+
+    def spread_over_lower(self, shares: Tensor) -> Tensor:
+        """Spread as :meth:`LabelOrder.spread_over_lower`."""
+        return shares @ self._to_lower
+
 
 class LabelOrder:
-    """Positives, compared by score and by label.
+    """Many positives, compared by score and by label, without a table of pairs.
 
     Args:
         pos_logits: s_i, float64, shape (m,) with m > 0.
@@ -78,6 +113,23 @@ class LabelOrder:
             lines = bins.step_lines(shares.masked_fill(~higher, 0))
             spread += bins.evaluate(located, *lines).masked_fill(higher, 0)
         return spread
+
+
+def label_order(
+    pos_logits: Tensor, labels: Tensor, delta: float, images: Tensor | None, num_images: int
+) -> PairedLabelOrder | LabelOrder:
+    """Compare positives by score and by label in the way that suits their number.
+
+    Args:
+        pos_logits: As in :class:`LabelOrder`.
+        labels: As in :class:`LabelOrder`.
+        delta: As in :class:`LabelOrder`.
+        images: As in :class:`LabelOrder`.
+        num_images: As in :class:`LabelOrder`.
+    """
+    if len(pos_logits) <= MAX_PAIRED:
+        return PairedLabelOrder(pos_logits, labels, delta, images)
+    return LabelOrder(pos_logits, labels, delta, images, num_images)
 
 
 def _dense_ranks(labels: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .dominance import LabelOrder
+from .dominance import label_order
 from .frame import ErrorTerms
 from .relations import Ranking
 
@@ -92,7 +92,7 @@ def sorting_terms(ranking: Ranking, labels: Tensor) -> tuple[Tensor, Tensor]:
         ``S(i) - S*(i)`` over Z, and the gradient on the positives, each of shape (num_pos,).
     """
     labels = ranking.gather(labels.detach().to(ranking.num_fp.dtype))
-    order = LabelOrder(
+    order = label_order(
         ranking.pos_logits, labels, ranking.delta, ranking.pos_images, ranking.num_rankings
     )
     lower, not_lower = order.sums(torch.ones_like(labels))

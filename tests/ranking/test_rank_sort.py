@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from paired import TOLERANCES, assert_matches, assert_near
 from rankings import CASES, random_ranking
 
-from mmdet_alrp.ranking import rank_sort_loss
+from mmdet_alrp.ranking import dominance, rank_sort_loss
 
 DELTAS = [0.0, 0.5, 1.0, 1e6]
 LABELS = {
@@ -25,6 +25,15 @@ every_small_case = pytest.mark.parametrize(
     'name', [name for name in CASES if name != '499 of 500 positive']
 )
 every_dtype = pytest.mark.parametrize('dtype', list(TOLERANCES), ids=['float64', 'float32'])
+
+
+@pytest.fixture(autouse=True, scope='module', params=['as chosen', 'in rounds'])
+def comparison(request):
+    """Run everything in the way that suits the number of positives, and in the general one."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == 'in rounds':
+            patch.setattr(dominance, 'MAX_PAIRED', 0)
+        yield
 
 
 def leaf_case(case, dtype, device='cpu', labels='distinct'):
