@@ -33,12 +33,7 @@ class LRPMatching:
         self._all_iou_thrs = np.append(self._ap_iou_thrs, extra)
         self._rows = [int(np.flatnonzero(self._all_iou_thrs == thr)[0]) for thr in needed]
         self._needed = needed
-        if 0 in self.cocoGt.anns:
-            warnings.warn(
-                'a ground truth annotation has id 0, which COCO matching reads as "no match": '
-                'number annotations from 1',
-                stacklevel=2,
-            )
+        warn_of_id_zero(self.cocoGt)
         self.params.iouThrs = self._all_iou_thrs
         super().evaluate()
 
@@ -115,6 +110,16 @@ def check_tau(tau: float) -> None:
     """Raise ``ValueError`` unless ``tau`` is an IoU threshold in (0, 1)."""
     if not 0.0 < tau < 1.0:
         raise ValueError(f'tau must be an IoU threshold between 0 and 1 (exclusive), got {tau}')
+
+
+def warn_of_id_zero(coco_gt: COCO) -> None:
+    """Warn of the annotation id that COCO matching cannot tell from no match."""
+    if 0 in coco_gt.anns:
+        warnings.warn(
+            'a ground truth annotation has id 0, which COCO matching reads as "no match": '
+            'number annotations from 1',
+            stacklevel=3,
+        )
 
 
 def index_coco(dataset: dict) -> COCO:
