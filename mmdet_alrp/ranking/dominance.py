@@ -1,10 +1,11 @@
 """Sums of smoothed steps over the positives with a lower, or with no lower, label.
 
 Rank & Sort Loss compares positives in two ways at once: by score and by label. A few hundred
-positives are compared pair by pair. For more of them, write the labels as their ranks, in binary. Of two different ranks the lower one has a 0 where they first differ and the
-higher one a 1, and they agree in all bits before that. So for every bit, group the positives by the
-bits before it; in each group those with a 0 and those with a 1 meet, and every pair meets exactly
-once. The sums within groups are those of :class:`~mmdet_alrp.ranking.step_sums.StepBins`.
+positives are compared pair by pair. For more of them, write the labels as their ranks, in binary.
+Of two different ranks the lower one has a 0 where they first differ and the higher one a 1, and
+they agree in all bits before that. So for every bit, group the positives by the bits before it; in
+each group those with a 0 and those with a 1 meet, and every pair meets exactly once. The sums
+within groups are those of :class:`~mmdet_alrp.ranking.step_sums.StepBins`.
 
 Cost: ``O(m log^2 m)`` for m positives, in ``log2 m`` rounds of tensor operations; pair by pair
 ``O(m^2)``, in a dozen operations.

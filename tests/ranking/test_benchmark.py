@@ -24,7 +24,7 @@ def test_table_and_json(tmp_path):
     assert 'note: no loop at 2,000 logits x 50 positives' in done.stdout
     assert 'note: no full matrix of 1,9' in done.stdout
     assert [title.strip() for title in head.split('|')[5:-1]] == [
-        *('time [ms]', '/ focal', '/ ours', 'memory [MiB]')
+        *('time [ms]', '/ focal', '/ ours', 'growth', 'memory [MiB]')
     ]
     written = json.loads(out.read_text())
     assert (written['threads'], written['torch']) == (1, torch.__version__)
@@ -46,6 +46,10 @@ def test_table_and_json(tmp_path):
     assert float(ratios['bucketing (RS)']) == pytest.approx(
         times['bucketing (RS)'] / times['RS'], rel=0.01
     )
+    grown = {row.split('|')[4].strip(): row.split('|')[8].strip() for row in rows}
+    before = small['contestants']['aLRP']['seconds']
+    assert float(grown['aLRP']) == pytest.approx(times['aLRP'] / before, rel=0.01)
+    assert rows[0].split('|')[8].strip() == '-'
     assert [path.name for path in tmp_path.iterdir()] == ['times.json']
 
 

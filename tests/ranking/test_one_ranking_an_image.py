@@ -6,7 +6,7 @@ import torch
 from paired import PAIRS, assert_matches, value_and_grad
 from rankings import batch_of
 
-from mmdet_alrp.ranking import alrp_loss, average_precision_loss
+from mmdet_alrp.ranking import alrp_loss, average_precision_loss, dominance
 
 DTYPES = [torch.float64, torch.float32]
 SIZES = {  # (positives, negatives) of each image
@@ -208,3 +208,13 @@ def test_images_of_any_integer_type_are_read_and_left_alone(dtype):
         average_precision_loss(logits[before == i], targets[before == i]) for i in range(3)
     ]
     torch.testing.assert_close(loss, sum(one_by_one) / 3)
+
+
+@every_delta
+def test_sorting_in_rounds_keeps_images_apart(delta, monkeypatch):
+    case, images = batch_of([(9, 50), (0, 4), (12, 40), (5, 5)])
+    ours, brute_force = PAIRS['rs sort']
+    expected = oracle.one_ranking_an_image(lambda *part: brute_force(*part, delta), case, images, 4)
+    monkeypatch.setattr(dominance, 'MAX_PAIRED', 0)
+    logits = case[0].clone().requires_grad_()
+    assert_matches(ours(logits, *case[1:], delta, images=images, num_images=4), logits, expected)

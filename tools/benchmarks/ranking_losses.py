@@ -8,7 +8,7 @@ sort of all logits, the least that a method based on sorting needs; sigmoid foca
 Every time is a median over repeats of forward and backward; the contestants take turns inside
 each repeat, so that a busy machine slows all of them alike. Read the ratios, not the times:
 "/ focal" is the time over that of focal loss, "/ ours" that of another way to rank over our loss
-in the same row's brackets (of a sort: over aLRP).
+in the same row's brackets (of a sort: over aLRP), "growth" the time over that at the size before.
 
 Memory is what tensors of one call hold at its peak, above its input. On CUDA the table also says
 how many kernels a call launches and how often the host waits for the device.
@@ -191,6 +191,14 @@ def ratio(figures: dict[str, dict], top: str, bottom: str | None) -> str:
     return f'{figures[top]["seconds"] / figures[bottom]["seconds"]:.3g}'
 
 
+def growth(rows: list[dict], place: int, name: str) -> str:
+    """Time of a contestant over that at the size before, or a dash where there is none."""
+    before = rows[place - 1]['contestants'].get(name) if place else None
+    if before is None:
+        return '-'
+    return f'{rows[place]["contestants"][name]["seconds"] / before["seconds"]:.3g}'
+
+
 def table(rows: list[dict]) -> str:
     """Markdown table: one line a size and contestant, ours first."""
     figures = rows[0]['contestants']
@@ -198,14 +206,14 @@ def table(rows: list[dict]) -> str:
     counted = any(costs['kernels'] is not None for costs in figures.values())
     recorded = 'epoch' in rows[0]
     head = ['logits', 'positives', 'relevant', 'contestant', 'time [ms]']
-    head += [*(f'/ {name}' for name in focals), '/ ours', 'memory [MiB]']
+    head += [*(f'/ {name}' for name in focals), '/ ours', 'growth', 'memory [MiB]']
     head += ['kernels', 'waits'] if counted else []
     rule = ['---:'] * len(head)
     rule[3] = ':---'
     if recorded:
         head, rule = ['epoch', 'loss', *head], ['---:', ':---', *rule]
     lines = ['| ' + ' | '.join(head) + ' |', '| ' + ' | '.join(rule) + ' |']
-    for row in rows:
+    for index, row in enumerate(rows):
         figures = row['contestants']
         place = [f'{row[name]:,}' for name in ('logits', 'positives', 'relevant')]
         if recorded:
@@ -214,7 +222,8 @@ def table(rows: list[dict]) -> str:
             costs = figures[name]
             cells = [*place, name, milliseconds(costs['seconds'])]
             cells += [ratio(figures, name, other) for other in focals]
-            cells += [ratio(figures, name, RIVALS.get(name)), f'{costs["peak_bytes"] / 2**20:,.1f}']
+            cells += [ratio(figures, name, RIVALS.get(name)), growth(rows, index, name)]
+            cells += [f'{costs["peak_bytes"] / 2**20:,.1f}']
             cells += [str(costs['kernels']), str(costs['waits'])] if counted else []
             lines.append('| ' + ' | '.join(cells) + ' |')
     return '\n'.join(lines)
