@@ -1,13 +1,17 @@
-"""Exact ranking-based losses and oLRP evaluation for MMDetection 3.x.
+"""Exact ranking-based losses and oLRP evaluation for MMDetection 3.x, and segmentation losses.
 
-Importing the package registers its parts with MMDetection; `custom_imports` in a config does that.
-Where mmengine, mmcv and mmdet are absent only `mmdet_alrp.ranking` is there.
+Importing the package registers its parts with MMDetection and MMEngine, where MMSegmentation finds
+those for segmentation; `custom_imports` in a config does that. Where mmdet is absent only the parts
+for segmentation are registered, and without mmengine only `mmdet_alrp.ranking` is there.
 """
 
 from mmdet_alrp.compatibility import check_stack, reports_itself
 from mmdet_alrp.version import __version__
 
-if not reports_itself() and check_stack():
-    from mmdet_alrp import config_scope, datasets, engine, evaluation, models  # noqa: F401
+packages = () if reports_itself() else check_stack()
+if 'mmengine' in packages:
+    from mmdet_alrp import config_scope, engine, registration, segmentation  # noqa: F401
+
+    registration.add_locations(packages)
 
 __all__ = ['__version__']

@@ -7,8 +7,18 @@ import sys
 import warnings
 from importlib import import_module, metadata
 
-from mmdet_alrp.compatibility import BUILD_HINT, Finding, first_line, survey
+from mmdet_alrp.compatibility import (
+    BUILD_HINT,
+    OPTIONAL,
+    Finding,
+    first_line,
+    survey,
+    version_key,
+)
 from mmdet_alrp.version import __version__
+
+DISTRIBUTIONS = ('pycocotools', 'pysodmetrics', 'faster-coco-eval')  # the last two are extras
+OPENCV = ('opencv-python', 'opencv-python-headless')
 
 
 def try_operators() -> tuple[str, str]:
@@ -72,17 +82,31 @@ def check_neighbours() -> list[str]:
             f'torchvision does not fit this torch ({first_line(error)}) and stops every run of '
             'mmengine. Run: pip uninstall torchvision (it is not needed)'
         )
-    return problems
+    return problems + check_opencv()
+
+
+def check_opencv() -> list[str]:
+    """Find two OpenCV distributions of different versions: they overwrite each other's files."""
+    versions = {name: find_distribution(name) for name in OPENCV}
+    present = {name: version for name, version in versions.items() if version}
+    if len(set(present.values())) < 2:
+        return []
+    named = ' and '.join(f'{name} {version}' for name, version in present.items())
+    wanted = ' '.join(f"'{name}=={min(present.values(), key=version_key)}'" for name in present)
+    return [f'{named} share the folder cv2 and must be of one version. Run: pip install {wanted}']
 
 
 def check_registration() -> list[str]:
     """Import all registered parts."""
+    from mmdet_alrp.registration import LOCATIONS
+
     problems = []
-    for part in ('config_scope', 'models', 'engine', 'evaluation', 'datasets'):
+    modules = {m for package in LOCATIONS.values() for group in package.values() for m in group}
+    for part in ['mmdet_alrp.config_scope', 'mmdet_alrp.segmentation', *sorted(modules)]:
         try:
-            import_module(f'mmdet_alrp.{part}')
+            import_module(part)
         except Exception as error:
-            problems.append(f'mmdet_alrp.{part} fails: {type(error).__name__}: {first_line(error)}')
+            problems.append(f'{part} fails: {type(error).__name__}: {first_line(error)}')
     return problems
 
 
@@ -94,12 +118,12 @@ def describe(finding: Finding) -> str:
     return finding.version + (f' ({finding.distribution})' if other_name else '')
 
 
-def find_pycocotools() -> str:
-    """Return the version of pycocotools, or that it is missing."""
+def find_distribution(name: str) -> str:
+    """Return the version of a distribution; empty where it is not installed."""
     try:
-        return metadata.version('pycocotools')
+        return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return 'not installed'
+        return ''
 
 
 def main() -> int:
@@ -109,12 +133,12 @@ def main() -> int:
     problems += [
         f'{finding.module} is missing; needed: {finding.needed}.'
         for finding in findings
-        if not (finding.installed or finding.problem)
+        if not (finding.installed or finding.problem or finding.module in OPTIONAL)
     ]
     rows = [('python', platform.python_version()), ('mmdet_alrp', __version__)]
     rows += [(finding.module, describe(finding)) for finding in findings]
-    rows.append(('pycocotools', find_pycocotools()))
-    if rows[-1][1] == 'not installed':
+    rows += [(name, find_distribution(name) or 'not installed') for name in DISTRIBUTIONS]
+    if not find_distribution('pycocotools'):
         problems.append('pycocotools is missing. Run: pip install pycocotools')
     if not problems:
         operators, problem = try_operators()
@@ -125,7 +149,7 @@ def main() -> int:
         rows.append(('compiled ops', 'not tried'))
     rows.append(('devices', list_devices()))
     for name, value in rows:
-        print(f'{name:14}{value}')
+        print(f'{name:17}{value}')
     if not problems:
         print('\nEverything fits.')
         return 0

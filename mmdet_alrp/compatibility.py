@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 OPENMMLAB = ('mmengine', 'mmcv', 'mmdet')
+OPTIONAL = ('mmseg',)
 BUILD_HINT = 'see "Your own environment" in the README'
 
 
@@ -53,6 +54,10 @@ ACCEPTED: dict[str, tuple[Release, ...]] = {
         Release('onedl-mmcv', '2.3', '2.4'),
     ),
     'mmdet': (Release('mmdet', '3.3', '3.4'), Release('onedl-mmdetection', '3.5', '3.6')),
+    'mmseg': (
+        Release('mmsegmentation', '1.2', '1.3'),
+        Release('onedl-mmsegmentation', '1.4', '1.5'),
+    ),
 }
 
 
@@ -71,6 +76,11 @@ class Finding:
     def installed(self) -> bool:
         """Whether the module is there at all."""
         return bool(self.version)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the module is there and of a version that is accepted."""
+        return self.installed and not self.problem
 
     def line(self) -> str:
         """Say in one line what was found, what is needed and what to do."""
@@ -159,7 +169,10 @@ def examine(module: str) -> Finding:
 
 
 def survey() -> list[Finding]:
-    """Examine torch, mmengine, mmcv (with its operators) and mmdet, in this order."""
+    """Examine torch, mmengine, mmcv (with its operators), mmdet and mmseg, in this order.
+
+    The operators of mmcv are tried only where mmdet is there, which alone needs them.
+    """
     findings = {module: examine(module) for module in ACCEPTED}
     mmcv, mmdet = findings['mmcv'], findings['mmdet']
     if not findings['torch'].installed:
@@ -168,19 +181,27 @@ def survey() -> list[Finding]:
             problem='is not installed',
             remedy='Install the build that fits your device',
         )
-    elif mmcv.installed and not mmcv.problem and findings['mmengine'].installed:
+    elif all(findings[module].fits for module in OPENMMLAB):
         problem = compiled_ops_problem()
         if problem:
             remedy = f'Reinstall mmcv with operators for this torch, {BUILD_HINT}'
             findings['mmcv'] = replace(mmcv, problem=problem, remedy=remedy)
-        elif mmdet.installed and not mmdet.problem and is_fork(mmcv) != is_fork(mmdet):
-            findings['mmcv'] = replace(
-                mmcv,
-                problem=f'does not fit {mmdet.distribution} {mmdet.version}',
-                remedy='Install both from one family: mmcv with mmdet, '
-                'or onedl-mmcv with onedl-mmdetection',
-            )
+        elif is_fork(mmcv) != is_fork(mmdet):
+            findings['mmcv'] = mixed_families(mmcv, mmdet)
+    mmseg = findings['mmseg']
+    if mmcv.fits and mmseg.fits and is_fork(mmcv) != is_fork(mmseg):
+        findings['mmseg'] = mixed_families(mmseg, mmcv)
     return list(findings.values())
+
+
+def mixed_families(finding: Finding, other: Finding) -> Finding:
+    """Return the finding with the problem that the other one comes from another family."""
+    return replace(
+        finding,
+        problem=f'does not fit {other.distribution} {other.version}',
+        remedy='Install all from one family: mmcv with mmdet and mmsegmentation, '
+        'or onedl-mmcv with onedl-mmdetection and onedl-mmsegmentation',
+    )
 
 
 def is_fork(finding: Finding) -> bool:
@@ -196,35 +217,48 @@ def reports_itself() -> bool:
     )
 
 
-def check_stack() -> bool:
-    """Say whether the detection parts can be registered.
+def check_stack() -> tuple[str, ...]:
+    """Return the packages with which our parts can be registered.
 
-    Without any of mmengine, mmcv and mmdet the answer is a silent no: the ranking core needs only
-    torch. Where some are missing a warning says so.
+    None without mmengine, else mmengine (for the segmentation parts), mmdet where mmcv is there
+    too, and mmseg. Without any of mmengine, mmcv and mmdet that is silent: the ranking core needs
+    only torch. Where some are missing a warning says what is not registered. MMSegmentation is
+    optional: one that does not fit is only warned about.
 
     Raises:
         ImportError: If something installed does not fit; one line for each misfit.
     """
-    findings = survey()
-    misfits = [finding.line() for finding in findings if finding.problem]
-    if misfits:
+    findings = {finding.module: finding for finding in survey()}
+    misfits = [f for f in findings.values() if f.problem]
+    needed = [finding.line() for finding in misfits if finding.module not in OPTIONAL]
+    if needed:
         raise ImportError(
             '\n'.join(
                 [
                     'mmdet_alrp does not fit what is installed here:',
-                    *misfits,
+                    *needed,
                     '`python -m mmdet_alrp` shows the whole picture.',
                 ]
             )
         )
-    absent = [f for f in findings if not f.installed]
-    if absent and len(absent) < len(OPENMMLAB):
-        wanted = ' '.join(f"'{ACCEPTED[f.module][0]}'" for f in absent)
-        warnings.warn(
-            f'{" and ".join(f.module for f in absent)} not found: the losses, heads, hooks, '
-            'metrics and data sets of mmdet_alrp are not registered, only mmdet_alrp.ranking can '
-            'be used. '
-            f'Run: pip install {wanted} (mmcv needs its compiled operators, {BUILD_HINT}).',
-            stacklevel=3,
-        )
-    return not absent
+    for finding in misfits:
+        warnings.warn(finding.line(), stacklevel=3)
+    absent = [module for module in OPENMMLAB if not findings[module].installed]
+    if 0 < len(absent) < len(OPENMMLAB):
+        warnings.warn(describe_absence(absent), stacklevel=3)
+    if 'mmengine' in absent:
+        return ()
+    usable = ['mmengine', *([] if absent else ['mmdet'])]
+    usable += [module for module in OPTIONAL if findings[module].fits and 'mmcv' not in absent]
+    return tuple(usable)
+
+
+def describe_absence(absent: list[str]) -> str:
+    """Say what is not registered where some modules are absent, and how to get them."""
+    wanted = ' '.join(f"'{ACCEPTED[module][0]}'" for module in absent)
+    left = '' if 'mmengine' in absent else 'mmdet_alrp.segmentation and '
+    return (
+        f'{" and ".join(absent)} not found: the losses, heads, hooks, metrics and data sets for '
+        f'detection are not registered, only {left}mmdet_alrp.ranking can be used. '
+        f'Run: pip install {wanted} (mmcv needs its compiled operators, {BUILD_HINT}).'
+    )

@@ -3,7 +3,7 @@
 MMEngine 0.10 resolves `package::folder/file` only for the packages in a fixed list, only in a
 sub-folder, and not for an editable install that has no link file; it offers no way to register a
 further package. So its look-up is extended here, for this one prefix. Configs found this way get
-the scope `mmdet`, where all the parts of this package are registered.
+the scope of the package whose parts they name: `mmseg` for those in `segmentation/`, else `mmdet`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 PREFIX = 'mmdet_alrp::'
+SEGMENTATION = 'segmentation/'
 CONFIGS = Path(__file__).parent / '.mim' / 'configs'
 find_other_config = Config._get_cfg_path
 
@@ -21,7 +22,8 @@ def config_path(name: str) -> str:
     """Return the path of a config that the package carries.
 
     Args:
-        name: File name inside the folder of configs, such as ``alrp_retinanet_r50_500.py``.
+        name: File name inside the folder of configs, such as ``alrp_retinanet_r50_500.py`` or
+            ``segmentation/ce_deeplabv3plus_r101_voc.py``.
 
     Raises:
         FileNotFoundError: If there is no such config, or the package was put on the path without
@@ -35,14 +37,16 @@ def config_path(name: str) -> str:
             f'{CONFIGS} is missing: mmdet_alrp is on the path but not installed. '
             'Run `pip install -e .` in its folder'
         )
-    known = ', '.join(sorted(file.name for file in CONFIGS.glob('*.py')))
+    folder = SEGMENTATION if name.startswith(SEGMENTATION) else ''
+    known = ', '.join(sorted(folder + file.name for file in (CONFIGS / folder).glob('*.py')))
     raise FileNotFoundError(f'mmdet_alrp has no config {name!r}; it has: {known}')
 
 
 def find_config(cfg_path: str, filename: str) -> tuple[str, str | None]:
     """Return path and scope of a base config; the signature is that of MMEngine's look-up."""
     if cfg_path.startswith(PREFIX):
-        return config_path(cfg_path[len(PREFIX) :]), 'mmdet'
+        name = cfg_path[len(PREFIX) :]
+        return config_path(name), 'mmseg' if name.startswith(SEGMENTATION) else 'mmdet'
     return find_other_config(cfg_path, filename)
 
 

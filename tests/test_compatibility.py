@@ -9,6 +9,7 @@ from mmdet_alrp import compatibility
 
 ROOT = Path(__file__).resolve().parent.parent
 FITTING = {'torch': '2.13.0', 'mmengine': '0.10.7', 'mmcv': '2.1.0', 'mmdet': '3.3.0'}
+ALL = ('mmengine', 'mmdet')
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_versions_are_ordered_as_releases():
 
 def test_fitting_stack_passes(pretend, recwarn):
     pretend(FITTING)
-    assert compatibility.check_stack() is True
+    assert compatibility.check_stack() == ALL
     assert not recwarn.list
 
 
@@ -65,7 +66,7 @@ def test_maintained_forks_pass(pretend):
             'onedl-mmdetection': '3.5.1',
         }
     )
-    assert compatibility.check_stack() is True
+    assert compatibility.check_stack() == ALL
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_maintained_forks_pass(pretend):
 def test_bounds(pretend, module, version, fits):
     pretend({**FITTING, module: version})
     if fits:
-        assert compatibility.check_stack() is True
+        assert compatibility.check_stack() == ALL
         return
     with pytest.raises(ImportError) as error:
         compatibility.check_stack()
@@ -119,16 +120,70 @@ def test_mixed_families_are_a_misfit(pretend):
 
 def test_no_openmmlab_at_all_is_silent(pretend, recwarn):
     pretend({'torch': '2.13.0'})
-    assert compatibility.check_stack() is False
+    assert compatibility.check_stack() == ()
     assert not recwarn.list
 
 
-@pytest.mark.parametrize('missing', ['mmcv', 'mmdet'])
-def test_part_of_openmmlab_warns_once(pretend, missing):
-    pretend({name: v for name, v in FITTING.items() if name != missing})
-    with pytest.warns(UserWarning, match=f'{missing} not found.*pip install') as record:
-        assert compatibility.check_stack() is False
-    assert len(record) == 1
+@pytest.mark.parametrize(
+    ('there', 'usable', 'named'),
+    [
+        (
+            ('mmengine', 'mmcv'),
+            ('mmengine',),
+            'only mmdet_alrp.segmentation and mmdet_alrp.ranking',
+        ),
+        (('mmengine', 'mmdet'), ('mmengine',), 'only mmdet_alrp.segmentation and'),
+        (('mmengine',), ('mmengine',), 'mmcv and mmdet not found'),
+        (('mmcv', 'mmdet'), (), 'only mmdet_alrp.ranking can'),
+    ],
+)
+def test_part_of_openmmlab_warns_once(pretend, there, usable, named):
+    pretend({name: FITTING[name] for name in ('torch', *there)})
+    with pytest.warns(UserWarning, match=r'not found.*pip install') as record:
+        assert compatibility.check_stack() == usable
+    assert len(record) == 1 and named in str(record[0].message)
+
+
+@pytest.mark.parametrize(
+    ('stack', 'mmseg', 'usable'),
+    [
+        (('torch', 'mmengine', 'mmcv', 'mmdet'), {'mmsegmentation': '1.2.2'}, (*ALL, 'mmseg')),
+        (('torch', 'mmengine', 'mmcv'), {'mmsegmentation': '1.2.0'}, ('mmengine', 'mmseg')),
+    ],
+)
+@pytest.mark.filterwarnings('ignore:mmdet not found')
+def test_mmsegmentation_is_used_where_it_is(pretend, stack, mmseg, usable):
+    pretend({**{name: FITTING[name] for name in stack}, **mmseg})
+    assert compatibility.check_stack() == usable
+
+
+@pytest.mark.parametrize(
+    ('mmseg', 'line'),
+    [
+        ({'mmsegmentation': '1.1.2'}, r"mmsegmentation 1\.1\.2 does not fit; .*pip install '"),
+        ({'mmsegmentation': '1.3.0'}, r'mmsegmentation 1\.3\.0 does not fit'),
+        ({'onedl-mmsegmentation': '1.3.0'}, r'onedl-mmsegmentation 1\.3\.0 does not fit; needed'),
+        ({'onedl-mmsegmentation': '1.4.0'}, r'1\.4\.0 does not fit mmcv 2\.1\.0.*one family'),
+    ],
+)
+def test_unfit_mmsegmentation_gets_one_line_and_stops_nothing(pretend, mmseg, line):
+    pretend({**FITTING, **mmseg})
+    with pytest.warns(UserWarning, match=line) as record:
+        assert compatibility.check_stack() == ALL
+    assert len(record) == 1 and len(str(record[0].message).splitlines()) == 1
+
+
+def test_fork_of_mmsegmentation_passes(pretend):
+    onedl = {'onedl-mmengine': '0.10.12', 'onedl-mmcv': '2.3.6', 'onedl-mmdetection': '3.5.1'}
+    pretend({'torch': '2.13.0', **onedl, 'onedl-mmsegmentation': '1.4.0'})
+    assert compatibility.check_stack() == (*ALL, 'mmseg')
+
+
+def test_operators_matter_only_to_mmdet(pretend):
+    stack = {name: version for name, version in FITTING.items() if name != 'mmdet'}
+    pretend(stack, ops_problem='was installed without its compiled operators')
+    with pytest.warns(UserWarning, match='mmdet not found'):
+        assert compatibility.check_stack() == ('mmengine',)
 
 
 def test_torch_must_be_there(pretend):
@@ -165,10 +220,51 @@ def test_ranking_core_runs_where_openmmlab_is_blocked():
     assert 'Warning' not in answer.stderr
 
 
-def test_import_warns_where_only_mmdet_is_blocked():
-    answer = run_python(BLOCK.format(names=('mmdet',)) + 'import mmdet_alrp.ranking')
+LOSSES = """
+from mmengine.registry import MODELS
+for name in ('FMeasureLoss', 'StructureLoss', 'LovaszSoftmaxLoss', 'AutoSegLoss'):
+    assert MODELS.get(name) is not None, name
+"""
+
+
+@pytest.mark.parametrize('blocked', [('mmdet',), ('mmdet', 'mmseg'), ('mmdet', 'mmseg', 'mmcv')])
+def test_segmentation_is_registered_without_mmdet(blocked):
+    answer = run_python(BLOCK.format(names=blocked) + 'import mmdet_alrp\n' + LOSSES)
     assert answer.returncode == 0, answer.stderr
     assert answer.stderr.count('mmdet not found') == 1
+    assert 'mmdet_alrp.segmentation and mmdet_alrp.ranking' in answer.stderr
+
+
+def test_mmsegmentation_finds_the_losses_without_mmdet():
+    answer = run_python(
+        BLOCK.format(names=('mmdet',))
+        + 'import mmdet_alrp\nfrom mmseg.registry import MODELS, OPTIM_WRAPPERS\n'
+        + "print(MODELS.get('LovaszSoftmaxLoss'), OPTIM_WRAPPERS.get('BFloat16OptimWrapper'))"
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert 'LovaszSoftmaxLoss' in answer.stdout and 'BFloat16OptimWrapper' in answer.stdout
+
+
+def test_import_leaves_the_models_of_mmdet_for_later():
+    answer = run_python(
+        'import sys, mmdet_alrp\n'
+        "early = ('mmdet.models', 'mmdet.datasets', 'mmseg.models', 'mmengine.runner',\n"
+        "    'mmcv.ops', 'matplotlib', 'py_sod_metrics', 'sklearn', 'mmdet_alrp.models')\n"
+        'print([name for name in early if name in sys.modules])\n'
+        'from mmdet.registry import DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPERS\n'
+        "print(all((MODELS.get('ALRPLoss'), MODELS.get('RankingRetinaHead'),\n"
+        "    DATASETS.get('ShapesDataset'), METRICS.get('CocoLRPMetric'),\n"
+        "    HOOKS.get('SelfBalanceHook'), OPTIM_WRAPPERS.get('BFloat16OptimWrapper'))))"
+    )
+    assert answer.stdout.split('\n')[:2] == ['[]', 'True'], answer.stderr
+
+
+def test_registries_that_were_used_before_the_import_learn_of_it_at_once():
+    answer = run_python(
+        "from mmdet.registry import MODELS\nMODELS.get('RetinaNet')\nimport mmdet_alrp\n"
+        "print('ALRPLoss' in MODELS.module_dict)"
+    )
+    assert answer.stdout.strip() == 'True', answer.stderr
 
 
 def test_missing_operators_stop_the_import_in_one_clear_message():
@@ -189,6 +285,13 @@ def test_unfit_version_is_named_before_mmdet_asserts(tmp_path):
     assert 'AssertionError' not in answer.stderr
 
 
+TWO_OPENCV = """
+from importlib import metadata
+real, two = metadata.version, dict(zip(('opencv-python', 'opencv-python-headless'), VERSIONS))
+metadata.version = lambda name: two.get(name) or real(name)
+""".replace('VERSIONS', "('5.0.0.93', '4.14.0.94')")
+
+
 def run_report(prelude: str = '') -> subprocess.CompletedProcess:
     # As `python -m` starts it, with something broken beforehand.
     code = (
@@ -204,7 +307,16 @@ def test_report_of_this_environment():
         [sys.executable, '-m', 'mmdet_alrp'], capture_output=True, text=True, cwd=ROOT
     )
     assert 'Traceback' not in answer.stderr
-    for name in ('python', 'torch', 'mmengine', 'mmcv', 'mmdet', 'compiled ops', 'devices'):
+    for name in (
+        'python',
+        'torch',
+        'mmengine',
+        'mmcv',
+        'mmdet',
+        'mmseg',
+        'compiled ops',
+        'devices',
+    ):
         assert f'\n{name} ' in '\n' + answer.stdout
     assert 'NMS works' in answer.stdout
     assert (answer.returncode == 0) == ('Everything fits.' in answer.stdout)
@@ -217,6 +329,7 @@ def test_report_of_this_environment():
         ("sys.modules['torch'] = None", 'torch is not installed'),
         ("sys.modules['mmcv._ext'] = None", 'without its compiled operators'),
         ("sys.modules['cv2'] = None", 'cannot be imported'),
+        (TWO_OPENCV, "Run: pip install 'opencv-python==4.14.0.94' 'opencv-python-headless==4.14.0"),
     ],
 )
 def test_report_of_a_broken_environment(prelude, expected):

@@ -49,6 +49,9 @@ def test_wheel_does_not_pull_the_stack(wheel):
         if line.startswith('Requires-Dist: ') and 'extra ==' not in line
     }
     assert needed == {'numpy', 'pycocotools'}
+    optional = {line.partition(': ')[2] for line in lines if 'extra ==' in line}
+    assert {'mmsegmentation; extra == "seg"', 'pysodmetrics; extra == "seg"'} <= optional
+    assert 'faster-coco-eval; extra == "fast"' in optional
 
 
 def test_config_resolves_from_an_installed_wheel(wheel, project, tmp_path):

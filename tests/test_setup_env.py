@@ -91,6 +91,39 @@ def test_user_environment_keeps_what_it_has(this_env):
     assert setup_env.choose_constraints(this_env) == setup_env.CONSTRAINTS
 
 
+def test_extras_change_nothing_in_a_user_environment(this_env, monkeypatch):
+    state = {'numpy': '2.4.6', 'opencv_python': '5.0.0.93', 'python': '3.11.7', 'operators': 1}
+    monkeypatch.setattr(stamp, 'read_state', lambda env: state)
+    lines = setup_env.freeze_constraints(this_env).read_text('utf-8').splitlines()
+    assert {'numpy==2.4.6', 'opencv-python==5.0.0.93'} <= set(lines)
+    # Beside the user's OpenCV only its twin of the same version may come.
+    assert [line for line in lines if 'opencv-python-headless' in line] == [
+        'opencv-python-headless==5.0.0.93'
+    ]
+    assert 'pysodmetrics==1.6.2' in lines
+    assert not [line for line in lines if line.startswith(('python=', 'operators', 'numpy==2.3'))]
+
+
+def test_unfit_extras_are_left_out_of_a_user_environment_only(this_env, monkeypatch, capsys):
+    def refuse(env, progress, what):
+        raise SetupError('ERROR: Cannot install pysodmetrics\nWhat to do: see the log')
+
+    monkeypatch.setattr(setup_env, 'pip_install', refuse)
+    progress = Progress(this_env.logs / 'log')
+    setup_env.add_extras(this_env, progress)
+    out = capsys.readouterr().out
+    assert out.count('left out, all else works without it: ERROR: Cannot install pyso') == 2
+    assert 'What to do' not in out
+    (this_env.folder / MARKER).touch()
+    with pytest.raises(SetupError, match='pysodmetrics'):
+        setup_env.add_extras(this_env, progress)
+
+
+def test_pinned_opencv_twins_are_of_one_version():
+    names = ('opencv-python', 'opencv-python-headless')
+    assert len({setup_env.pinned_version(name) for name in names}) == 1
+
+
 def test_every_requirement_has_a_pin():
     pinned = {
         setup_env.normalize(line.partition('==')[0])
@@ -98,7 +131,7 @@ def test_every_requirement_has_a_pin():
         if '==' in line
     }
     wanted = set(setup_env.BUILD) | {'mmcv'}
-    for name in ('stack', 'tests', 'seg'):
+    for name in ('stack', 'tests', 'seg', 'fast'):
         wanted |= set((ROOT / 'requirements' / f'{name}.txt').read_text('utf-8').split())
     assert wanted <= pinned
     assert setup_env.pinned_version('mmcv') == '2.1.0'
@@ -150,7 +183,7 @@ def test_state_sees_installed_packages_and_operators(this_env):
 
 def test_examine_reads_the_stack(this_env):
     found = setup_env.examine(this_env)
-    assert list(found) == ['torch', 'mmengine', 'mmcv', 'mmdet']
+    assert list(found) == ['torch', 'mmengine', 'mmcv', 'mmdet', 'mmseg']
     assert found['torch'] == (True, '')
 
 

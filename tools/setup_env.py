@@ -3,9 +3,10 @@
     python3 tools/setup_env.py [--venv DIR] [--python PYTHON] [-- tools/demo.py ...]
 
 The pinned stack of requirements/constraints.txt goes into a virtual environment: torch first, then
-mmengine, mmdet and the test tools, then mmcv with its operators compiled against that torch, and
-the project itself. Once set up, the next call only looks whether all is as it was left. In an
-environment that the user made, what is installed is kept and only what is missing is added.
+mmengine, mmdet and the test tools, then mmcv with its operators compiled against that torch, the
+project itself and its extras (MMSegmentation among them). Once set up, the next call only looks
+whether all is as it was left. In an environment that the user made, what is installed is kept and
+only what is missing is added; extras that do not fit it are left out.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ ROOT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = ROOT / 'requirements' / 'constraints.txt'
 STACK = ROOT / 'requirements' / 'stack.txt'
 TESTS = ROOT / 'requirements' / 'tests.txt'
+EXTRAS = tuple(ROOT / 'requirements' / f'{name}.txt' for name in ('seg', 'fast'))
+# Two distributions that write one folder, so they must be of one version.
+OPENCV = ('opencv-python', 'opencv-python-headless')
+NO_PACKAGE = ('python', 'operators')  # what the state notes besides distributions
 # Needed before mmcv can be built against torch.
 BUILD = ('torch', 'numpy', 'setuptools', 'wheel', 'ninja', 'psutil')
 PROBE = """
@@ -77,6 +82,25 @@ def choose_constraints(env: PythonEnv) -> Path:
     return file
 
 
+def freeze_constraints(env: PythonEnv) -> Path:
+    """Return constraints that also hold a user's environment at the versions it has.
+
+    Unlike the parts that the project needs, an extra may change nothing: PySODMetrics would put an
+    older numpy in place of the user's, and a second OpenCV over the one that is there.
+    """
+    pins = choose_constraints(env).read_text(encoding='utf-8').splitlines()
+    state = stamp.read_state(env)
+    fixed = {normalize(name): version for name, version in state.items() if name not in NO_PACKAGE}
+    for one, other in (OPENCV, OPENCV[::-1]):
+        if one in fixed:
+            fixed.setdefault(other, fixed[one])
+    kept = [pin for pin in pins if normalize(pin.partition('==')[0]) not in fixed]
+    file = env.logs / 'extras.txt'
+    lines = [*kept, *(f'{name}=={version}' for name, version in fixed.items())]
+    file.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+    return file
+
+
 def pip_install(env: PythonEnv, progress: Progress, what: list[str]) -> None:
     """Install with the environment's pip; the output goes to the log."""
     command = [str(env.python), '-m', 'pip', 'install', '--disable-pip-version-check', *what]
@@ -112,6 +136,22 @@ def install(env: PythonEnv, progress: Progress) -> None:
     progress.step('Installing the project itself')
     project = ['--no-deps', '--no-build-isolation', '-e', str(ROOT)]
     pip_install(env, progress, project)
+    add_extras(env, progress)
+
+
+def add_extras(env: PythonEnv, progress: Progress) -> None:
+    """Install MMSegmentation and the other extras; leave out what does not fit a user's."""
+    for file in EXTRAS:
+        progress.step(f'Installing the extra [{file.stem}]')
+        wanted = ['-r', str(file)]
+        if env.is_ours:
+            pip_install(env, progress, ['-c', str(CONSTRAINTS), *wanted])
+            continue
+        try:
+            pip_install(env, progress, ['-c', str(freeze_constraints(env)), *wanted])
+        except SetupError as error:
+            reason = str(error).splitlines()[0]
+            print(f'         left out, all else works without it: {reason}', flush=True)
 
 
 def add_mmcv(env: PythonEnv, constraints: Path, progress: Progress) -> None:

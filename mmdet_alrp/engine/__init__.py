@@ -1,7 +1,10 @@
-"""Hooks, optimiser wrapper and what the command-line tools share."""
+"""Hooks, optimiser wrapper and what the command-line tools share.
 
-from . import bfloat16, checkpoint_safety, hooks, score_thresholds
+What is registered is left to :mod:`mmdet_alrp.registration`, because it takes long to import.
+"""
 
-__all__ = ['bfloat16', 'checkpoint_safety', 'hooks', 'score_thresholds']
+from . import checkpoint_safety
+
+__all__ = ['checkpoint_safety']
 
 checkpoint_safety.allow_checkpoint_classes()
