@@ -114,8 +114,10 @@ def _own_names(out_dir: Path) -> tuple[str, ...]:
         manifest = json.loads((out_dir / MANIFEST).read_text())
     except (OSError, ValueError):
         return ()
-    ours = isinstance(manifest, dict) and 'generator' in manifest
-    return LAYOUTS[manifest.get('kind', 'boxes')].top if ours else ()
+    if not isinstance(manifest, dict) or 'generator' not in manifest:
+        return ()
+    layout = LAYOUTS.get(manifest.get('kind', 'boxes'))
+    return layout.top if layout else ()
 
 
 def _remove(path: Path) -> None:
