@@ -1,0 +1,129 @@
+"""BIoU and BF1 over a data set: how well the outlines of the classes are met.
+
+Count with :func:`boundary_counts`, add up over images, then :func:`boundary_metrics`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mmdet_alrp.segmentation.edges import check_tolerance, dilate, mask_edges
+
+from .region import check_labels, class_counts, class_ious, count_pairs
+
+BOUNDARY_METRICS = ('BIoU', 'BF1')
+NUM_COUNTS = 7
+
+
+def boundary_counts(
+    pred: Tensor,
+    target: Tensor,
+    num_classes: int,
+    tolerance: int = 5,
+    ignore_index: int | None = 255,
+) -> Tensor:
+    """Count what BIoU and BF1 need.
+
+    Convention:
+        An edge pixel of a class is a pixel of the class with a pixel of none or of another class
+        among its eight neighbours; the outside of the image is no neighbour. Near means at most
+        ``tolerance`` pixels away in each direction. BIoU counts the pixels near an edge of any
+        class in the target; ignored pixels take no part.
+
+        In the target an ignored pixel has no class, so a class ends where ignored pixels begin:
+        the masks of VOC part all objects by ignored strips and have no other edges. The prediction
+        is taken as it is, since its outlines run inside those strips. There a predicted edge pixel
+        is right if it is near a target edge, and does not count otherwise.
+
+    Args:
+        pred: Predicted class indices, shape (h, w) or (n, h, w); whole numbers of any dtype.
+        target: True class indices of the same shape, or ``ignore_index``.
+        num_classes: Number of classes.
+        tolerance: How far from an edge is near, in pixels.
+        ignore_index: Target of pixels that do not count; None counts all.
+
+    Returns:
+        int64, shape (7, num_classes), summed over the images. Rows: the three of
+        :func:`class_counts` near target edges; predicted edge pixels near a target edge of their
+        class, all predicted edge pixels; target edge pixels near a predicted edge of their class,
+        all target edge pixels.
+
+    Raises:
+        ValueError: If the shapes differ or are those of no image, an index that counts is out of
+            range or ``tolerance`` is no whole number of pixels.
+    """
+    check_tolerance(tolerance)
+    if pred.ndim not in (2, 3):
+        raise ValueError(f'label maps must be (h, w) or (n, h, w), got {tuple(pred.shape)}')
+    inside, target, valid = check_labels(pred, target, num_classes, ignore_index)
+    height, width = pred.shape[-2:]
+    pred, inside, target, valid = (
+        labels.reshape(-1, height, width) for labels in (pred, inside, target, valid)
+    )
+    counts = target.new_zeros(NUM_COUNTS, num_classes)
+    # Masks of the classes that are there: most images have few of them.
+    classes = torch.cat([inside[valid], target[valid]]).unique()
+    if not len(classes):
+        return counts
+    target_edges = mask_edges(_class_masks(target, classes) & valid[:, None])
+    pred_edges = mask_edges(_class_masks(pred, classes))
+    region = dilate(target_edges.any(1, keepdim=True), tolerance)[:, 0] & valid
+    counts[:3] = class_counts(count_pairs(inside, target, region, num_classes))
+    right = pred_edges & dilate(target_edges, tolerance)
+    found = target_edges & dilate(pred_edges, tolerance)
+    rows = (right, right | (pred_edges & valid[:, None]), found, target_edges)
+    counts[3:, classes] = torch.stack([row.sum((0, 2, 3)) for row in rows])
+    return counts
+
+
+def _class_masks(labels: Tensor, classes: Tensor) -> Tensor:
+    return labels[:, None] == classes[:, None, None]
+
+
+def class_boundary_f1(counts: Tensor) -> Tensor:
+    """F1 of the edges of the classes.
+
+    Args:
+        counts: Of :func:`boundary_counts`, summed over images, shape (7, c).
+
+    Returns:
+        float64, shape (c,): ``2 p r / (p + r)`` of precision p, the share of predicted edge pixels
+        that are near a target edge, and recall r, the reverse. 0 for a class of which no edge is
+        predicted, NaN for one without target edges.
+    """
+    pred_hits, pred_edges, target_hits, target_edges = counts[3:].double()
+    precision = pred_hits / pred_edges.clamp(min=1)
+    recall = target_hits / target_edges  # NaN without target edges, on purpose
+    total = precision + recall
+    return torch.where(total == 0, 0.0, 2 * precision * recall / total)
+
+
+def class_boundary_ious(counts: Tensor) -> Tensor:
+    """IoU of the classes near target edges.
+
+    Args:
+        counts: Of :func:`boundary_counts`, summed over images, shape (7, c).
+
+    Returns:
+        float64, shape (c,); NaN for a class that neither target nor prediction has there.
+    """
+    return class_ious(counts[:3])
+
+
+def boundary_metrics(counts: Tensor) -> dict[str, float]:
+    """Compute BIoU and BF1 of a data set from the counts of its classes.
+
+    Args:
+        counts: Of :func:`boundary_counts`, summed over images, shape (7, c).
+
+    Returns:
+        Fractions in [0, 1], unrounded: ``BIoU``, the mean IoU near target edges of the classes
+        that target or prediction have there; ``BF1``, the mean F1 of the classes with target
+        edges. NaN where no target has an edge.
+
+    Reference:
+        Li et al., Auto Seg-Loss, ICLR 2021, arXiv:2010.07930, Table 1.
+    """
+    figures = (class_boundary_ious(counts).nanmean(), class_boundary_f1(counts).nanmean())
+    return dict(zip(BOUNDARY_METRICS, torch.stack(figures).tolist(), strict=True))

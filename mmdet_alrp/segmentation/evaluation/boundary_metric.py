@@ -1,0 +1,56 @@
+"""The registered form of the boundary metrics."""
+
+from __future__ import annotations
+
+from mmengine.registry import METRICS
+from torch import Tensor
+
+from mmdet_alrp.segmentation.edges import check_tolerance
+
+from .boundary import (
+    BOUNDARY_METRICS,
+    boundary_counts,
+    boundary_metrics,
+    class_boundary_f1,
+    class_boundary_ious,
+)
+from .label_map_metric import LabelMapMetric
+
+
+@METRICS.register_module()
+class BoundaryMetric(LabelMapMetric):
+    """BIoU and BF1 over a data set, as unrounded fractions.
+
+    Figures of the classes are called ``BIoU_{class}`` and ``BF1_{class}``. The other arguments and
+    the errors are those of
+    :class:`~mmdet_alrp.segmentation.evaluation.label_map_metric.LabelMapMetric`.
+
+    Args:
+        tolerance: How far from an edge is near, in pixels.
+        **kwargs: Of ``LabelMapMetric``.
+
+    Raises:
+        ValueError: If ``tolerance`` is no whole number of pixels.
+
+    Reference:
+        :func:`mmdet_alrp.segmentation.evaluation.boundary_counts` for the definitions.
+    """
+
+    known_metrics = BOUNDARY_METRICS
+
+    def __init__(self, tolerance: int = 5, **kwargs) -> None:
+        super().__init__(**kwargs)
+        check_tolerance(tolerance)
+        self.tolerance = tolerance
+
+    def count(self, pred: Tensor, target: Tensor, num_classes: int) -> Tensor:
+        """Return :func:`boundary_counts` of an image, shape (7, c)."""
+        return boundary_counts(pred, target, num_classes, self.tolerance, self.ignore_index)
+
+    def figures(self, counts: Tensor) -> dict[str, float]:
+        """Return :func:`boundary_metrics` of the summed counts."""
+        return boundary_metrics(counts)
+
+    def class_figures(self, counts: Tensor) -> dict[str, Tensor]:
+        """Return IoU and F1 of the classes at their boundaries."""
+        return {'BIoU': class_boundary_ious(counts), 'BF1': class_boundary_f1(counts)}
