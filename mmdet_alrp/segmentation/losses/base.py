@@ -71,7 +71,7 @@ class SegmentationLoss(nn.Module):
         """
         if avg_factor is not None or reduction_override not in (None, 'mean'):
             raise ValueError(
-                f'{type(self).__name__} has one value for the batch and none for a pixel: avg_factor '
+                f'{type(self).__name__} has one value for the batch, none for a pixel: avg_factor '
                 f"must be None and reduction_override None or 'mean', got {avg_factor} and "
                 f'{reduction_override!r}'
             )
@@ -149,6 +149,16 @@ def prepare_target(
     return target, weight.reshape(shape).to(pred.dtype).masked_fill(~valid, 0)
 
 
+def mean_over(values: Tensor, counted: Tensor) -> Tensor:
+    """Mean along the last dimension over the values that count; 0 where none does.
+
+    Args:
+        values: Finite numbers, shape (..., n).
+        counted: Which of them count, bool, shape (..., n).
+    """
+    return (values * counted).sum(-1) / counted.sum(-1).clamp(min=1)
+
+
 def foreground_logits(pred: Tensor, weight: Tensor, name: str) -> Tensor:
     """Return the foreground's logits, (N, ...), of one channel or of two under a softmax.
 
@@ -162,10 +172,15 @@ def foreground_logits(pred: Tensor, weight: Tensor, name: str) -> Tensor:
     Raises:
         ValueError: If there are more channels.
     """
+    check_foreground(pred, name)
+    # The softmax of two logits is the sigmoid of their difference.
+    logits = pred[:, 0] if pred.shape[1] == 1 else pred[:, 1] - pred[:, 0]
+    return logits.masked_fill(weight == 0, 0)
+
+
+def check_foreground(pred: Tensor, name: str) -> None:
+    """Refuse, with the name of the loss, a prediction of more than two channels."""
     if pred.shape[1] > 2:
         raise ValueError(
             f'{name} needs one channel, or background and foreground, got {pred.shape[1]} channels'
         )
-    # The softmax of two logits is the sigmoid of their difference.
-    logits = pred[:, 0] if pred.shape[1] == 1 else pred[:, 1] - pred[:, 0]
-    return logits.masked_fill(weight == 0, 0)
