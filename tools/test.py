@@ -1,4 +1,7 @@
-"""Test a detector, as MMDetection's tools/test.py does; --submission and --score-thr are ours."""
+"""Test a detector or a segmentation net, as MMDetection's tools/test.py does.
+
+--submission and --score-thr are ours, for detectors.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
+from mmengine.evaluator import DumpResults
 from mmengine.runner import Runner
 
 from mmdet_alrp.engine.input_checks import check_checkpoint, check_data
@@ -37,6 +41,12 @@ from mmdet_alrp.engine.score_thresholds import (
     ThresholdError,
     read_thresholds,
     thresholds_of_labels,
+)
+from mmdet_alrp.engine.segmentation_runs import (
+    augment_masks,
+    draw_masks,
+    is_segmentation,
+    refuse_detection_options,
 )
 from mmdet_alrp.engine.submission import Submission
 from mmdet_alrp.engine.weight_checks import check_weights
@@ -74,12 +84,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
     """Make the visualisation hook draw."""
+    segmentation = is_segmentation(cfg)
     if 'visualization' not in cfg.get('default_hooks', {}):
+        hook = 'SegVisualizationHook' if segmentation else 'DetVisualizationHook'
         raise UsageError(
             '--show and --show-dir need the hook in the config: '
-            "default_hooks=dict(visualization=dict(type='DetVisualizationHook'))"
+            f"default_hooks=dict(visualization=dict(type='{hook}'))"
         )
-    trigger_visualization_hook(cfg, args)
+    draw = draw_masks if segmentation else trigger_visualization_hook
+    draw(cfg, args)
 
 
 def use_thresholds(cfg: Config, path: str) -> None:
@@ -109,6 +122,9 @@ def augment_at_test_time(cfg: Config) -> None:
     Raises:
         UsageError: If the model predicts masks: MMDetection merges boxes only.
     """
+    if is_segmentation(cfg):
+        augment_masks(cfg)
+        return
     if 'mask_head' in {**cfg.model, **(cfg.model.get('roi_head') or {})}:
         raise UsageError(
             "--tta: MMDetection's test-time augmentation merges boxes and no masks; leave it out "
@@ -143,7 +159,8 @@ def check_out(path: str) -> None:
 
 def collect_predictions(runner: Runner, path: str) -> None:
     """Have the run write its predictions."""
-    runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=draft_of(path)))
+    kind = DumpResults if is_segmentation(runner.cfg) else DumpDetResults
+    runner.test_evaluator.metrics.append(kind(out_file_path=draft_of(path)))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -153,6 +170,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.out is not None:
         check_out(args.out)
     check_checkpoint(args.checkpoint, 'checkpoint')
+    refuse_detection_options(cfg, args)
     cfg.load_from = args.checkpoint
     submission = Submission(cfg, args.submission) if args.submission else None
     if args.show or args.show_dir:

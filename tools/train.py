@@ -1,4 +1,4 @@
-"""Train a detector; the command line is that of MMDetection's tools/train.py."""
+"""Train a detector or a segmentation net; the command line is that of MMDetection's tool."""
 
 from __future__ import annotations
 

@@ -24,6 +24,16 @@ LAYOUTS = {
         'annotations/instances_val2017.json, train2017/, val2017/'
     ),
     'shapes': 'draw the data set with: python tools/make_shapes.py {root}',
+    'shapes_semantic': (
+        'draw the data set with: python tools/make_shapes.py {root} --kind semantic'
+    ),
+    'shapes_saliency': (
+        'draw the data set with: python tools/make_shapes.py {root} --kind saliency'
+    ),
+    'camvid': (
+        'CamVid goes under {root}: images/train/, images/val/, and as PNG of the class indices '
+        'masks/train/, masks/val/; 255 is ignored'
+    ),
     'bccd': 'the README says where to get BCCD and how it goes under {root}',
 }
 
@@ -84,11 +94,12 @@ def _check_dataset(dataset: ConfigDict, split: str) -> None:
             check_annotations(dataset, path)
     if any(step.get('backend_args') for step in dataset.get('pipeline') or ()):
         return  # images come from a store such as LMDB; their folder is only a prefix of its keys
-    for prefix in (dataset.get('data_prefix') or {}).values():
+    for key, prefix in (dataset.get('data_prefix') or {}).items():
         path = dataset_path(dataset, prefix) if isinstance(prefix, str) else ''
         if path and _is_local(path, dataset) and not os.path.isdir(path):
+            content = 'masks' if key == 'seg_map_path' else 'images'
             raise UsageError(
-                f'{path} is missing: the folder of the {split} images; ' + _advice(root, option)
+                f'{path} is missing: the folder of the {split} {content}; ' + _advice(root, option)
             )
 
 

@@ -23,11 +23,12 @@ from mmdet_alrp.command_line import UsageError
 
 from .launch import finish_launch, in_cpu_group, is_first_process
 from .output_checks import check_folder
+from .segmentation_runs import check_toolbox, explain_config_error
 
 # Top-level config keys with a meaning that are no argument of Runner
 OTHER_KEYS = ('custom_imports', 'runner_type', 'tta_model', 'tta_pipeline', 'model_wrapper_cfg')
 OTHER_KEYS += ('find_unused_parameters', 'sync_bn', 'compile')
-TOOLBOXES = ('mmdet_alrp', 'mmdet', 'mmengine', 'mmcv')
+TOOLBOXES = ('mmdet_alrp', 'mmdet', 'mmseg', 'mmengine', 'mmcv')
 
 
 class ConfigOptions(DictAction):
@@ -83,7 +84,9 @@ def load_config(args: argparse.Namespace) -> Config:
     try:
         cfg = Config.fromfile(args.config)
     except (OSError, SyntaxError, KeyError, ImportError, NameError, RuntimeError) as error:
-        raise UsageError(f'{args.config} cannot be read: {_one_line(error)}') from None
+        reason = explain_config_error(error) or _one_line(error)
+        raise UsageError(f'{args.config} cannot be read: {reason}') from None
+    check_toolbox(cfg)
     cfg.launcher = args.launcher
     _merge_options(cfg, args.cfg_options or {})
     if args.work_dir is not None:

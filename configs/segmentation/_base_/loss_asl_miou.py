@@ -1,0 +1,1 @@
+loss = dict(type='AutoSegLoss', target_metric='mIoU', theta='voc_miou')

@@ -1,0 +1,3 @@
+_base_ = ['_base_/fcn_r18.py', '_base_/shapes_semantic.py', '_base_/loss_asl_biou.py']
+
+model = dict(decode_head=dict(num_classes=_base_.num_classes, loss_decode=_base_.loss))
