@@ -48,9 +48,10 @@ def test_config_is_short(path):
     assert len(lines) <= (80 if path.parent.name == '_base_' else 40)
 
 
-def test_only_one_file_imports_the_package():
-    (importing,) = (path for path in CONFIGS.rglob('*.py') if 'custom_imports' in path.read_text())
-    assert importing.name == 'runtime.py'
+def test_only_one_file_of_a_tool_box_imports_the_package():
+    importing = {path for path in CONFIGS.rglob('*.py') if 'custom_imports' in path.read_text()}
+    folders = (CONFIGS, CONFIGS / 'segmentation')
+    assert importing == {folder / '_base_' / 'runtime.py' for folder in folders}
 
 
 @pytest.mark.parametrize('name', NAMES)

@@ -1,0 +1,1 @@
+loss = dict(type='AutoSegLoss', target_metric='FWIoU', theta='voc_fwiou')

@@ -1,0 +1,1 @@
+loss = dict(type='AutoSegLoss', target_metric='gAcc', theta='voc_gacc')

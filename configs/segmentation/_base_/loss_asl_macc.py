@@ -1,0 +1,1 @@
+loss = dict(type='AutoSegLoss', target_metric='mAcc', theta='voc_macc')

@@ -1,0 +1,1 @@
+loss = dict(type='DiceLoss', use_sigmoid=False)

@@ -1,0 +1,6 @@
+_base_ = ['_base_/deeplabv3plus_r50_cityscapes.py', '_base_/loss_lovasz.py']
+
+model = dict(
+    decode_head=dict(loss_decode=_base_.loss),
+    auxiliary_head=dict(loss_decode=dict(_base_.loss, loss_weight=0.4)),
+)
