@@ -1,6 +1,7 @@
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -225,5 +226,7 @@ def test_importing_the_metrics_imports_no_measuring_library():
         'import sys; from mmdet_alrp.segmentation import evaluation; '
         "print(sorted({'py_sod_metrics', 'skimage'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    root = Path(__file__).resolve().parents[3]
+    command = [sys.executable, '-c', code]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith('[]')

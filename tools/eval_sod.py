@@ -1,0 +1,203 @@
+"""Saliency figures of folders of grey maps against a folder of masks, for one or several methods.
+
+A map is a grey image of the same stem as its mask; masks are salient where they are above 128, in
+the form in which the public data sets and most publications share them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+if find_spec('mmdet_alrp') is None:  # not installed: the package lies beside this folder
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+try:
+    import cv2
+    import numpy as np
+
+    from mmdet_alrp.command_line import OneLineParser, UsageError, fail
+    from mmdet_alrp.segmentation.evaluation import (
+        average_scores,
+        curves_of,
+        saliency_metrics,
+        saliency_scores,
+        save_curve_plots,
+        save_curves,
+    )
+except ImportError as misfit:  # the package says which version does not fit, and what to do
+    print(f'eval_sod.py: error: {" ".join(str(misfit).split())}', file=sys.stderr)
+    sys.exit(2)
+
+IMAGES = ('.png', '.jpg', '.jpeg', '.bmp')
+
+
+def method(text: str) -> tuple[str, Path]:
+    """Name and folder of a method from the command line."""
+    name, separator, folder = text.partition('=')
+    if not (name and separator and folder):
+        raise argparse.ArgumentTypeError(f'must be NAME=FOLDER: {text}')
+    return name, Path(folder)
+
+
+def weight(text: str) -> float:
+    """Positive number from the command line."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < float('inf'):
+        raise argparse.ArgumentTypeError(f'must be a positive number: {text}')
+    return value
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Command line of the tool."""
+    parser = OneLineParser(description=__doc__, prog='eval_sod.py')
+    parser.add_argument('masks', type=Path, help='folder of masks')
+    parser.add_argument(
+        'methods', nargs='+', type=method, metavar='NAME=FOLDER', help='folder of saliency maps'
+    )
+    parser.add_argument(
+        '--beta2', type=weight, default=0.3, help='beta squared of the F-measure (default: 0.3)'
+    )
+    parser.add_argument(
+        '--no-stretch',
+        action='store_true',
+        help='take the maps as they are; by default each is stretched to the whole of [0, 1]',
+    )
+    parser.add_argument(
+        '--resize', action='store_true', help='resize maps that are not as large as their mask'
+    )
+    parser.add_argument('--json', metavar='FILE', type=Path, help='write all figures')
+    parser.add_argument(
+        '--curves',
+        metavar='FOLDER',
+        type=Path,
+        help='write precision-recall and F-threshold curves: pr_curve.png, f_threshold.png, '
+        'curves.json',
+    )
+    args = parser.parse_args(argv)
+    names = [name for name, _ in args.methods]
+    if len(set(names)) < len(names):
+        parser.error(f'methods must have different names: {" ".join(names)}')
+    return args
+
+
+def images_of(folder: Path) -> dict[str, Path]:
+    """Images of a folder by their stem.
+
+    Args:
+        folder: Its sub-folders are not searched.
+
+    Raises:
+        UsageError: If it is no folder or has no images.
+    """
+    if not folder.is_dir():
+        raise UsageError(f'{folder} is no folder')
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGES)
+    if not files:
+        raise UsageError(f'{folder} has no images ({", ".join(IMAGES)})')
+    return {file.stem: file for file in files}
+
+
+def read_grey(path: Path) -> np.ndarray:
+    """Grey levels of an image, uint8, shape (h, w).
+
+    Args:
+        path: The image; colours are turned into grey.
+
+    Raises:
+        UsageError: If it cannot be read.
+    """
+    image = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise UsageError(f'{path} is no image that can be read')
+    return image
+
+
+def score_folder(masks: dict[str, Path], folder: Path, args: argparse.Namespace) -> dict:
+    """Average scores of a folder of saliency maps.
+
+    Args:
+        masks: The masks by their stem.
+        folder: The maps; others than those of the masks are left alone.
+        args: Of the command line.
+
+    Raises:
+        UsageError: If a map is missing, cannot be read or is of another size.
+    """
+    maps = images_of(folder)
+    missing = [stem for stem in masks if stem not in maps]
+    if missing:
+        raise UsageError(f'{folder} lacks {len(missing)} of {len(masks)} maps, first {missing[0]}')
+    scores = []
+    for stem, path in masks.items():
+        target, grey = read_grey(path) > 128, read_grey(maps[stem])
+        if grey.shape != target.shape:
+            if not args.resize:
+                sizes = f'{grey.shape} and {target.shape}'
+                raise UsageError(f'{maps[stem]} and its mask differ in size, {sizes}: use --resize')
+            grey = cv2.resize(grey, target.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        scores.append(saliency_scores(grey / 255, target, None, args.beta2, not args.no_stretch))
+    return average_scores(scores)
+
+
+def table(figures: dict[str, dict[str, float]]) -> str:
+    """One line a method, one column a figure.
+
+    Args:
+        figures: Figures by their names, by the names of the methods.
+    """
+    width = max(map(len, figures))
+    heads = list(next(iter(figures.values())))
+    lines = ['  '.join([' ' * width, *(f'{head:>8}' for head in heads)])]
+    for name, row in figures.items():
+        lines.append('  '.join([f'{name:<{width}}', *(f'{row[head]:8.4f}' for head in heads)]))
+    return '\n'.join(lines)
+
+
+def write_figures(path: Path, figures: dict[str, dict[str, float]]) -> None:
+    """Write the figures as JSON, under another name first.
+
+    Args:
+        path: The file; its folder is made if it is missing.
+        figures: Figures by their names, by the names of the methods.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'.{path.name}.part')
+    try:
+        part.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + '\n', 'utf-8')
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the tool; returns the exit status."""
+    args = parse_args(argv)
+    try:
+        masks = images_of(args.masks)
+        means = {name: score_folder(masks, folder, args) for name, folder in args.methods}
+        figures = {name: saliency_metrics(mean) for name, mean in means.items()}
+        print(f'{len(masks)} images\n{table(figures)}')
+        if args.json:
+            write_figures(args.json, figures)
+        if args.curves:
+            curves = {name: curves_of(mean) for name, mean in means.items()}
+            save_curves(args.curves / 'curves.json', curves)
+            save_curve_plots(curves, args.curves)
+            print(f'curves: {args.curves}')
+    except (UsageError, ValueError, ImportError) as error:
+        return fail('eval_sod.py', error)
+    except OSError as error:
+        return fail('eval_sod.py', f'{error.filename2 or error.filename}: {error.strerror}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
