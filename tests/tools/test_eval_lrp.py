@@ -195,7 +195,14 @@ def test_places_that_cannot_be_written(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     'options',
-    [['--tau', '0'], ['--tau', '1'], ['--tau', 'nan'], ['--tau', 'half'], ['--iou-type', 'box']],
+    [
+        ['--tau', '0'],
+        ['--tau', '1'],
+        ['--tau', 'nan'],
+        ['--tau', 'half'],
+        ['--iou-type', 'box'],
+        ['--backend', 'fast'],
+    ],
     ids=' '.join,
 )
 def test_wrong_options(tmp_path, capsys, options):
@@ -203,6 +210,26 @@ def test_wrong_options(tmp_path, capsys, options):
         eval_lrp.main([*write(tmp_path, ground_truth(), detections()), *options])
     assert stop.value.code == 2
     assert_one_line(capsys, options[0], options[1])
+
+
+@pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
+def test_backends_write_the_same_file(tmp_path, iou_type):
+    pytest.importorskip('faster_coco_eval', reason='faster-coco-eval is optional')
+    files = write(tmp_path, ground_truth(), detections())
+    written = []
+    for backend in ('pycocotools', 'faster_coco_eval'):
+        out = tmp_path / f'{backend}.json'
+        options = ['--iou-type', iou_type, '--backend', backend, '--json', str(out)]
+        assert eval_lrp.main([*files, *options, '--per-class', '--tau', '0.55']) == 0
+        written.append(out.read_text())
+    assert written[0] == written[1] and strict_json(out)['AP50'] > 0
+
+
+def test_backend_that_is_not_installed(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'faster_coco_eval', None)
+    files = write(tmp_path, ground_truth(), detections())
+    assert eval_lrp.main([*files, '--backend', 'faster_coco_eval']) == 2
+    assert_one_line(capsys, 'pip install faster-coco-eval')
 
 
 def test_plots_without_matplotlib(tmp_path, capsys, monkeypatch):

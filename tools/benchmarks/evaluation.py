@@ -1,7 +1,8 @@
-"""Time of AP with oLRP against AP alone (pycocotools), on one synthetic data set.
+"""Time of AP with oLRP against AP alone, on one synthetic data set, with every backend there is.
 
-Both sides start from loaded COCO objects and take turns, so that other load on the machine meets
-both alike.
+All sides start from loaded COCO objects and take turns, so that other load on the machine meets
+all alike. CPU time is counted, which other programs disturb less than wall time. All sides have to
+give the same AP, and all that compute it the same oLRP, to the last bit.
 """
 
 from __future__ import annotations
@@ -11,25 +12,29 @@ import io
 import os
 import sys
 import time
-from collections.abc import Callable
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
+if find_spec('mmdet_alrp') is None:  # not installed: the package lies two folders up
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 try:
-    from mmdet_alrp.evaluation.coco_matching import index_coco, load_detections
-except ModuleNotFoundError as missing:
-    if missing.name != 'mmdet_alrp':
-        raise
-    # Not installed: the package lies two folders up.
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    from mmdet_alrp.evaluation.coco_matching import index_coco, load_detections
+    import numpy as np
+    import torch
+    from figures import count, name_machine, new_file, write_json_or_exit
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
 
-from mmdet_alrp.command_line import OneLineParser
-from mmdet_alrp.evaluation.coco_matching import LRPEval
-from mmdet_alrp.evaluation.lrp import evaluate_lrp, report_of
+    from mmdet_alrp.command_line import OneLineParser
+    from mmdet_alrp.evaluation.backends import BACKENDS, lrp_evaluator
+    from mmdet_alrp.evaluation.coco_matching import index_coco, load_detections
+    from mmdet_alrp.evaluation.lrp import evaluate_lrp, report_of
+except ImportError as misfit:  # the package says which version does not fit, and what to do
+    print(f'evaluation.py: error: {" ".join(str(misfit).split())}', file=sys.stderr)
+    sys.exit(2)
 
 NUM_CATS = 80
 OBJECTS_PER_IMAGE = 7.3  # as in COCO val2017
@@ -79,13 +84,24 @@ def random_boxes(rng: np.random.Generator, num: int) -> np.ndarray:
     return np.concatenate([rng.uniform(1, 300, (num, 2)), sides], axis=1)
 
 
-def ap_alone(coco_gt: COCO, coco_dt: COCO) -> float:
+Figures = dict[str, float]
+Side = Callable[[COCO, COCO], Figures]
+
+
+def pycocotools_alone(coco_gt: COCO, coco_dt: COCO) -> Figures:
     """AP by pycocotools with its own settings."""
-    return float(run_to_the_end(COCOeval(coco_gt, coco_dt, 'bbox')).stats[0])
+    return {'AP': run_to_the_end(COCOeval(coco_gt, coco_dt, 'bbox')).stats[0]}
+
+
+def faster_alone(coco_gt: COCO, coco_dt: COCO) -> Figures:
+    """AP by faster-coco-eval with its own settings."""
+    from faster_coco_eval import COCOeval_faster
+
+    return {'AP': run_to_the_end(COCOeval_faster(coco_gt, coco_dt, 'bbox')).stats[0]}
 
 
 def run_to_the_end(evaluator: COCOeval) -> COCOeval:
-    """All three steps of pycocotools, without its printing."""
+    """All three steps of an evaluator, without its printing."""
     with contextlib.redirect_stdout(io.StringIO()):
         evaluator.evaluate()
         evaluator.accumulate()
@@ -93,58 +109,102 @@ def run_to_the_end(evaluator: COCOeval) -> COCOeval:
     return evaluator
 
 
-def ap_and_olrp(coco_gt: COCO, coco_dt: COCO, tau: float = 0.5) -> float:
-    """AP, oLRP with all parts, and rho by this project; returns AP."""
-    return evaluate_lrp(coco_gt, coco_dt, tau=tau).ap['AP']
+def ap_and_olrp(coco_gt: COCO, coco_dt: COCO, backend: str, tau: float = 0.5) -> Figures:
+    """AP, oLRP with all parts, and rho by this project."""
+    return evaluate_lrp(coco_gt, coco_dt, tau=tau, backend=backend).summary()
 
 
-def ap_recall_and_olrp(coco_gt: COCO, coco_dt: COCO) -> float:
+def as_the_metric(coco_gt: COCO, coco_dt: COCO, backend: str) -> Figures:
     """What the registered metric does: recall at three limits of detections as well."""
-    evaluator = run_to_the_end(LRPEval(coco_gt, coco_dt, 'bbox'))
-    return report_of(evaluator).ap['AP']
+    return report_of(run_to_the_end(lrp_evaluator(backend)(coco_gt, coco_dt, 'bbox'))).summary()
 
 
-def ap_and_olrp_at_62(coco_gt: COCO, coco_dt: COCO) -> float:
-    """The same with a tau that is none of COCO's thresholds."""
-    return ap_and_olrp(coco_gt, coco_dt, tau=0.62)
+def sides_of(backend: str) -> dict[str, Side]:
+    """What is timed of a backend, AP alone first."""
+    alone = {'pycocotools': pycocotools_alone, 'faster_coco_eval': faster_alone}
+    return {
+        'AP alone': alone[backend],
+        'AP and oLRP': partial(ap_and_olrp, backend=backend),
+        'AP and oLRP, tau .62': partial(ap_and_olrp, backend=backend, tau=0.62),
+        'as CocoLRPMetric': partial(as_the_metric, backend=backend),
+    }
 
 
-def cpu_seconds(function: Callable, coco_gt: COCO, coco_dt: COCO) -> tuple[float, float]:
-    """CPU time of one call, which other programs disturb less than wall time, and its result."""
+def cpu_seconds(side: Side, coco_gt: COCO, coco_dt: COCO) -> tuple[float, Figures]:
+    """CPU time of one call, and its result."""
     start = time.process_time()
-    result = function(coco_gt, coco_dt)
+    result = side(coco_gt, coco_dt)
     return time.process_time() - start, result
 
 
-def main() -> int:
-    """Print a table of times and ratios."""
+def disagreements(results: dict[tuple[str, str], Figures]) -> list[str]:
+    """Sides whose AP or, at the same tau, oLRP is not that of the first, bit by bit."""
+    wrong, first = [], {}
+    for (backend, name), figures in results.items():
+        for key, value in figures.items():
+            expected = first.setdefault((key, key[:2] != 'AP' and '.62' in name), value)
+            if not np.array_equal(value, expected, equal_nan=True):
+                wrong.append(f'{key} of {backend}, {name}: {value!r}, not {expected!r}')
+    return wrong
+
+
+def table(rows: list[dict]) -> str:
+    """Times, and ratios to AP alone by pycocotools and by the same backend."""
+    lines = ['| matching | what | CPU s | of AP by pycocotools | of AP by the same |']
+    lines.append('|---|---|---:|---:|---:|')
+    for row in rows:
+        best, ratios = min(row['cpu_seconds']), (row['of_pycocotools'], row['of_the_same'])
+        cells = (row['backend'], row['what'], f'{best:.2f}', *(f'{r:.2f}' for r in ratios))
+        lines.append('| ' + ' | '.join(cells) + ' |')
+    return '\n'.join(lines)
+
+
+def parse_args(argv: Sequence[str] | None) -> Namespace:
+    """Command line of the benchmark."""
     parser = OneLineParser(description=__doc__, prog='evaluation.py')
-    parser.add_argument('--images', type=int, default=500, help='5000 is the size of COCO val')
-    parser.add_argument('--detections', type=int, default=100, help='detections an image')
-    parser.add_argument('--repeat', type=int, default=3)
-    args = parser.parse_args()
-    if min(args.images, args.detections, args.repeat) < 1:
-        print(f'{parser.prog}: error: all numbers must be positive', file=sys.stderr)
-        return 2
-    coco_gt, coco_dt = synthetic_pair(args.images, args.detections)
-    sides = {
-        'AP alone (pycocotools)': ap_alone,
-        'AP and oLRP, tau .5': ap_and_olrp,
-        'AP and oLRP, tau .62': ap_and_olrp_at_62,
-        'as CocoLRPMetric': ap_recall_and_olrp,
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    parser.add_argument('--images', type=count, default=500, help='5000 is the size of COCO val')
+    parser.add_argument('--detections', type=count, default=100, help='detections an image')
+    parser.add_argument('--repeat', type=count, default=3, help='the best of these counts')
+    parser.add_argument('--device', default='cpu', help='cpu: the evaluation runs nowhere else')
+    parser.add_argument('--json', type=new_file, metavar='FILE', help='write all figures')
+    args = parser.parse_args(argv)
+    if args.device != 'cpu':
+        parser.error(f'--device {args.device}: COCO evaluation runs on the CPU only')
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure all sides and print one table; status 1 if their numbers differ."""
+    args = parse_args(argv)
+    backends = [name for name in BACKENDS if find_spec(name) is not None]
+    pair = synthetic_pair(args.images, args.detections)
+    sides = {(name, what): f for name in backends for what, f in sides_of(name).items()}
+    seconds: dict[tuple[str, str], list[float]] = {side: [] for side in sides}
+    results = {}
     for _ in range(args.repeat):
-        for name, function in sides.items():
-            taken, ap = cpu_seconds(function, coco_gt, coco_dt)
-            seconds[name].append(taken)
-            print(f'{name}: AP {ap:.6f}, {taken:.2f} s', flush=True)
-    base = min(seconds['AP alone (pycocotools)'])
-    print(f'\n{args.images} images, {args.detections} detections each, {os.cpu_count()} cores')
-    print(f'{"":24}{"best CPU s":>12}{"ratio":>8}')
-    for name, taken in seconds.items():
-        print(f'{name:24}{min(taken):12.2f}{min(taken) / base:8.2f}')
-    return 0
+        for side, function in sides.items():
+            taken, results[side] = cpu_seconds(function, *pair)
+            seconds[side].append(taken)
+
+    base = min(seconds['pycocotools', 'AP alone'])
+    rows = [
+        {'backend': name, 'what': what, 'cpu_seconds': taken}
+        | {'of_pycocotools': min(taken) / base}
+        | {'of_the_same': min(taken) / min(seconds[name, 'AP alone'])}
+        for (name, what), taken in seconds.items()
+    ]
+    wrong = disagreements(results)
+    setting = {'machine': name_machine(torch.device('cpu')), 'cores': os.cpu_count()}
+    setting |= {key: vars(args)[key] for key in ('images', 'detections', 'repeat')}
+    setting |= {'date': time.strftime('%Y-%m-%d')}
+    print(', '.join(f'{key} {value}' for key, value in setting.items()), table(rows), sep='\n\n')
+    print(f'\nAP {results["pycocotools", "AP alone"]["AP"]:.6f}', end=', ')
+    print('; '.join(wrong) or 'AP and oLRP are the same on all sides to the last bit')
+    if len(backends) < len(BACKENDS):
+        print('faster_coco_eval is not installed: pip install faster-coco-eval')
+    if args.json:
+        write_json_or_exit('evaluation.py', args.json, {**setting, 'rows': rows, 'wrong': wrong})
+    return 1 if wrong else 0
 
 
 if __name__ == '__main__':
