@@ -99,6 +99,21 @@ def test_gradcheck_away_from_ties():
     )
 
 
+@pytest.mark.parametrize(('make', 'channels'), [(LovaszHingeLoss, 1), (LovaszSoftmaxLoss, 3)])
+def test_float32_is_as_exact_as_it_can_be_on_many_pixels(make, channels, device):
+    logits, targets = oracle.random_batch(0, (1, channels, 300, 400), dtype=torch.float32)
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        moving = logits.detach().to(device, dtype, copy=True).requires_grad_()
+        loss = make()(moving, targets.to(device))
+        results.append((loss.double(), *torch.autograd.grad(loss, moving)))
+    (value, grad), (expected, expected_grad) = results
+    torch.testing.assert_close(value, expected, rtol=1e-6, atol=0)
+    # Neighbours in the order may change places where float32 rounds the errors alike.
+    error = (grad.double() - expected_grad).abs().sum() / expected_grad.abs().sum()
+    assert error < 1e-5
+
+
 def test_equal_errors_have_one_order_and_the_right_value():
     logits = torch.zeros(1, 1, 3, 5, requires_grad=True)
     targets = torch.tensor([[[1, 0, 0, 1, 0]] * 3])
