@@ -151,6 +151,13 @@ def test_a_single_true_positive_is_one_bit_short_of_precision_1(num_gt, num_hits
     assert_same(coco_gt, coco_dt)
 
 
+def test_of_two_objects_with_the_same_iou_the_later_one_is_taken():
+    # golden_pair's objects are at 0 and 100; a box over both leaves the first to the next box
+    coco_gt, coco_dt = golden_pair([([0, 0, 110, 10], 0.9), ([0, 0, 10, 10], 0.8)])
+    assert evaluate_lrp(coco_gt, coco_dt, tau=0.05).lrp()['oLRP_FP'] == 0
+    assert_same(coco_gt, coco_dt, tau=0.05)
+
+
 def test_small_cases():
     for rows in ([], [(MISS, 0.9)], [(IOU_8, 0.9), (MISS, 0.9), (IOU_6, 0.5)]):
         assert_same(*golden_pair(rows, num_extra_cats=1))
