@@ -1,8 +1,9 @@
 """Edges of masks and label maps: where a class ends, and what lies within a tolerance of it.
 
 A pixel is an edge pixel of a mask if it belongs to the mask and one of its eight neighbours does
-not. Neither the border of the image nor the rim of an ignored region makes an edge: what is not
-known is taken to go on as its neighbours do, and an ignored pixel is never an edge pixel itself.
+not. The outside of the image is no neighbour. An ignored pixel is of no class, so that a class ends
+where it meets one: the masks of PASCAL VOC part all objects by ignored strips and have no other
+edges.
 """
 
 from __future__ import annotations
@@ -17,12 +18,11 @@ from torch.autograd.function import once_differentiable
 _Combine = Callable[[Tensor, Tensor], Tensor]
 
 
-def mask_edges(masks: Tensor, valid: Tensor | None = None) -> Tensor:
+def mask_edges(masks: Tensor) -> Tensor:
     """Inner edges of masks: XOR of a mask with its 3x3 min-pooled self.
 
     Args:
         masks: Masks of 0 and 1, bool or integer, shape (..., H, W).
-        valid: True where a pixel is labelled, bool, broadcastable to ``masks``; None is everywhere.
 
     Returns:
         Edge pixels, bool, shape of ``masks``.
@@ -34,20 +34,18 @@ def mask_edges(masks: Tensor, valid: Tensor | None = None) -> Tensor:
         Li et al., ICLR 2021, arXiv:2010.07930, below Eq. 5.
     """
     masks = _as_bool(masks)
-    known = masks if valid is None else masks | ~valid
-    inner = _window(known, 1, torch.logical_and, outside=True)
-    edges = masks & ~inner
-    return edges if valid is None else edges & valid
+    return masks & ~_window(masks, 1, torch.logical_and, outside=True)
 
 
 def label_edges(labels: Tensor, valid: Tensor | None = None) -> Tensor:
     """Pixels that are edge pixels of their own class; needs no mask for each class.
 
-    The edge of class c is ``label_edges(labels, valid) & (labels == c)``.
+    The edge of class c is ``label_edges(labels, valid) & (labels == c)``, which is
+    ``mask_edges((labels == c) & valid)``.
 
     Args:
         labels: Class indices, integer, shape (..., H, W).
-        valid: True where a pixel is labelled, bool, shape of ``labels``; None is everywhere.
+        valid: False where a pixel is ignored, bool, shape of ``labels``; None is everywhere True.
 
     Returns:
         Edge pixels of any class, bool, shape of ``labels``.
@@ -57,11 +55,10 @@ def label_edges(labels: Tensor, valid: Tensor | None = None) -> Tensor:
     """
     _check_image(labels)
     limits = torch.iinfo(labels.dtype)
-    # Unknown pixels are neutral: they can be neither the smallest nor the largest label around.
-    low = labels if valid is None else labels.masked_fill(~valid, limits.max)
-    high = labels if valid is None else labels.masked_fill(~valid, limits.min)
-    low = _window(low, 1, torch.minimum, outside=limits.max)
-    high = _window(high, 1, torch.maximum, outside=limits.min)
+    if valid is not None:
+        labels = labels.masked_fill(~valid, limits.max)
+    low = _window(labels, 1, torch.minimum, outside=limits.max)
+    high = _window(labels, 1, torch.maximum, outside=limits.min)
     edges = low != high
     return edges if valid is None else edges & valid
 
