@@ -21,7 +21,9 @@ model = dict(
         norm_eval=False,
         style='pytorch',
     ),
-    neck=dict(type='FPN', in_channels=[32, 64, 128, 256], out_channels=32, num_outs=4),
+    neck=dict(
+        type='FPN', in_channels=[32, 64, 128, 256], out_channels=32, num_outs=4, norm_cfg=norm_cfg
+    ),
     decode_head=dict(
         type='FCNHead',
         in_channels=[32, 32, 32, 32],

@@ -19,7 +19,7 @@ param_scheduler = [
 ]
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01),
+    optimizer=dict(type='AdamW', lr=3e-3, weight_decay=0.01),
     clip_grad=dict(max_norm=10.0),
 )
 # Nothing goes wrong in silence, and no save costs the last checkpoint: docs/reliability.md.
