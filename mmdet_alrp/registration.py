@@ -11,9 +11,15 @@ from importlib import import_module
 
 from mmengine.registry import Registry
 
-# The segmentation parts are not here: they are light, and belong to MMEngine's own registries,
-# which do not look at their locations when a child of theirs is asked.
+# Parts for segmentation that are light are not here but imported at once, into MMEngine's own
+# registries. Those do not look at their locations when a registry of a package above is asked, so
+# what is slow and belongs to them stands under every package that may ask.
 LOCATIONS = {
+    'mmengine': {'OPTIM_WRAPPERS': ('mmdet_alrp.engine.bfloat16',)},
+    'mmseg': {
+        'HOOKS': ('mmdet_alrp.segmentation.datasets.mask_check_hook',),
+        'OPTIM_WRAPPERS': ('mmdet_alrp.engine.bfloat16',),
+    },
     'mmdet': {
         'MODELS': ('mmdet_alrp.models',),
         'DATASETS': ('mmdet_alrp.datasets',),
@@ -21,7 +27,6 @@ LOCATIONS = {
         'HOOKS': ('mmdet_alrp.engine.hooks', 'mmdet_alrp.engine.score_thresholds'),
         'OPTIM_WRAPPERS': ('mmdet_alrp.engine.bfloat16',),
     },
-    'mmseg': {'OPTIM_WRAPPERS': ('mmdet_alrp.engine.bfloat16',)},
 }
 
 

@@ -237,12 +237,13 @@ def test_segmentation_is_registered_without_mmdet(blocked):
 
 def test_mmsegmentation_finds_the_losses_without_mmdet():
     answer = run_python(
-        BLOCK.format(names=('mmdet',))
-        + 'import mmdet_alrp\nfrom mmseg.registry import MODELS, OPTIM_WRAPPERS\n'
-        + "print(MODELS.get('LovaszSoftmaxLoss'), OPTIM_WRAPPERS.get('BFloat16OptimWrapper'))"
+        BLOCK.format(names=('mmdet',)) + 'import mmdet_alrp\nfrom mmseg import registry\n'
+        "print(registry.MODELS.get('LovaszSoftmaxLoss'), registry.HOOKS.get('MaskCheckHook'),\n"
+        "    registry.OPTIM_WRAPPERS.get('BFloat16OptimWrapper'))"
     )
     assert answer.returncode == 0, answer.stderr
-    assert 'LovaszSoftmaxLoss' in answer.stdout and 'BFloat16OptimWrapper' in answer.stdout
+    for name in ('LovaszSoftmaxLoss', 'MaskCheckHook', 'BFloat16OptimWrapper'):
+        assert name in answer.stdout
 
 
 def test_import_leaves_the_models_of_mmdet_for_later():

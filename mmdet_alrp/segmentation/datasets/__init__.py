@@ -1,7 +1,9 @@
-"""Folders of images and masks as MMSegmentation reads them."""
+"""Folders of images and masks as MMSegmentation reads them.
+
+Their hook is left to :mod:`mmdet_alrp.registration`, because hooks take long to import.
+"""
 
 from .image_mask import ImageMaskDataset, ImageMaskError
-from .mask_check_hook import MaskCheckHook
 from .saliency import LoadSaliencyMask, SaliencyDataset
 from .semantic import CamVidDataset, ShapesSemanticDataset
 
@@ -10,7 +12,6 @@ __all__ = [
     'ImageMaskDataset',
     'ImageMaskError',
     'LoadSaliencyMask',
-    'MaskCheckHook',
     'SaliencyDataset',
     'ShapesSemanticDataset',
 ]
