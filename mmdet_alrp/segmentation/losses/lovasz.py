@@ -148,8 +148,11 @@ class LovaszSoftmaxLoss(SegmentationLoss):
         self.classes = classes if isinstance(classes, str) else tuple(classes)
         self.per_image = per_image
         self.use_sigmoid = use_sigmoid
+        # Buffers move with the model: copying them in each step would wait for the device.
+        listed = None if isinstance(classes, str) else torch.tensor(self.classes)
+        self.register_buffer('listed', listed, persistent=False)
         if class_weight is not None:
-            class_weight = torch.tensor(class_weight, dtype=torch.float64)
+            class_weight = torch.tensor(class_weight, dtype=torch.float32)
         self.register_buffer('class_weight', class_weight, persistent=False)
 
     def compute(self, pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -166,7 +169,7 @@ class LovaszSoftmaxLoss(SegmentationLoss):
         is_pos = target == (labels if channels > 1 else 1)
         class_weight = self.class_weight
         if class_weight is not None:
-            class_weight = class_weight.to(pred.dtype)
+            class_weight = class_weight.to(pred)
         return lovasz_softmax(probs, is_pos, valid, self._counted(labels), class_weight)
 
     def _counted(self, labels: Tensor) -> Tensor | None:
@@ -174,7 +177,7 @@ class LovaszSoftmaxLoss(SegmentationLoss):
             return None
         if self.classes == 'all':
             return torch.ones_like(labels, dtype=torch.bool).squeeze(1)
-        return torch.isin(labels.squeeze(1), labels.new_tensor(self.classes))
+        return (labels == self.listed.to(labels.device)).any(1)
 
     def _check_channels(self, channels: int) -> None:
         if channels == 1 and not self.use_sigmoid:
