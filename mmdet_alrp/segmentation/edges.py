@@ -8,7 +8,7 @@ edges.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -133,7 +133,7 @@ class _LineMax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, axis: int, reach: int) -> Tensor:
-        ctx.axis, ctx.reach, ctx.shifts = axis, reach, _shifts(reach)
+        ctx.axis, ctx.reach, ctx.shifts, ctx.shape = axis, reach, _shifts(reach), values.shape
         from_left = []
         values = _pad(values, axis, reach, -torch.inf)
         for shift in ctx.shifts:
@@ -146,14 +146,26 @@ class _LineMax(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        zero = grad.new_zeros(())
-        for shift, from_left in zip(reversed(ctx.shifts), reversed(ctx.saved_tensors), strict=True):
-            length = grad.shape[ctx.axis]
-            to_left = torch.where(from_left, grad, zero)
-            below = _pad(to_left, ctx.axis, 0, 0, after=shift)
-            below.narrow(ctx.axis, shift, length).add_(torch.where(from_left, zero, grad))
-            grad = below
-        return grad.narrow(ctx.axis, ctx.reach, grad.shape[ctx.axis] - 2 * ctx.reach), None, None
+        result = grad.new_empty(ctx.shape)
+        # An image at a time on a CPU, so that its steps find it in the cache.
+        count = 1 if grad.device.type == 'cpu' else max(grad[..., 0, 0].numel(), 1)
+        images = (t.reshape(-1, *t.shape[-2:]).split(count) for t in (grad, *ctx.saved_tensors))
+        for block, part, *from_left in zip(
+            result.view(-1, *result.shape[-2:]).split(count), *images, strict=True
+        ):
+            part = _route(part, from_left, ctx.axis, ctx.shifts)
+            block.copy_(part.narrow(ctx.axis, ctx.reach, block.shape[ctx.axis]))
+        return result, None, None
+
+
+def _route(grad: Tensor, from_left: Sequence[Tensor], axis: int, shifts: Sequence[int]) -> Tensor:
+    """Lead the gradient of a running maximum back, step by step, to the values it took."""
+    for shift, is_left in zip(reversed(shifts), reversed(from_left), strict=True):
+        to_left = grad * is_left
+        below = _pad(to_left, axis, 0, 0, after=shift)
+        below.narrow(axis, shift, grad.shape[axis]).add_(grad - to_left)
+        grad = below
+    return grad
 
 
 def _window(values: Tensor, reach: int, combine: _Combine, outside: bool | int) -> Tensor:
