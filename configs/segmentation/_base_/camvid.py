@@ -20,8 +20,8 @@ train_dataloader = dict(
 val_dataloader = dict(dataset=dict(type=dataset_type, data_root=data_root))
 test_dataloader = val_dataloader
 
-max_epochs = 40
-train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs // 4)
+max_epochs = 30
+train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs // 3)
 param_scheduler = _base_.param_scheduler
 param_scheduler[1].update(end=max_epochs, T_max=max_epochs)
-default_hooks = dict(checkpoint=dict(interval=max_epochs // 4))
+default_hooks = dict(checkpoint=dict(interval=max_epochs // 3))

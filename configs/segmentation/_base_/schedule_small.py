@@ -1,7 +1,7 @@
 # AdamW from scratch with a cosine, in epochs; a data set says how many.
 _base_ = 'runtime.py'
 
-max_epochs = 8
+max_epochs = 6
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs // 2)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
