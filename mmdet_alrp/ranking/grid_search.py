@@ -9,11 +9,20 @@ rounding included, so that an edge in a lower cell is surely lower and one in a 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 CELLS_AN_EDGE = 16
 MIN_VALUES_A_CELL = 4  # fewer, and the tables cost more than they save
+BLOCK = 2**20  # values at once on a CPU: larger intermediate results are slow to allocate
+
+
+def blocks(values: Tensor) -> Iterator[slice]:
+    """Cut a long tensor into blocks that suit its device; on CUDA it is one block."""
+    size = BLOCK if values.device.type == 'cpu' else max(1, len(values))
+    return (slice(start, start + size) for start in range(0, len(values), size))
 
 
 def bucketize(values: Tensor, edges: Tensor, right: bool) -> Tensor:
@@ -36,19 +45,24 @@ def bucketize(values: Tensor, edges: Tensor, right: bool) -> Tensor:
         return torch.bucketize(values, edges, out_int32=True, right=right)
 
     # Cell 0 lies below all edges, the last cell holds everything from the highest edge on.
-    cells = _cells(values, low, scale, num_cells)
     edge_cells = _cells(edges, low, scale, num_cells)
     num_inside = torch.bincount(edge_cells, minlength=num_cells + 2)
     num_below = (num_inside.cumsum(0) - num_inside).to(torch.int32)
-
-    bins = num_below.index_select(0, cells)
     next_edges = edges[num_below.clamp(max=len(edges) - 1)]
-    next_edges[num_inside == 0] = torch.nan  # no edge in this cell: no comparison holds
-    next_edges = next_edges.index_select(0, cells)
-    bins += values >= next_edges if right else values > next_edges
-    crowded = (num_inside > 1).index_select(0, cells).nonzero().squeeze(1)
-    searched = torch.bucketize(values.index_select(0, crowded), edges, out_int32=True, right=right)
-    return bins.index_copy_(0, crowded, searched)
+    next_edges[num_inside != 1] = torch.nan  # not one edge in this cell: no comparison holds
+    num_below[num_inside > 1] = -1  # to be searched for
+
+    bins = torch.empty(len(values), dtype=torch.int32)
+    for part in blocks(values):
+        cells = _cells(values[part], low, scale, num_cells)
+        torch.index_select(num_below, 0, cells, out=bins[part])
+        edge = next_edges.index_select(0, cells)
+        bins[part] += values[part] >= edge if right else values[part] > edge
+        crowded = (bins[part] < 0).nonzero().squeeze(1)
+        rest = values[part].index_select(0, crowded)
+        searched = torch.bucketize(rest, edges, out_int32=True, right=right)
+        bins[part].index_copy_(0, crowded, searched)
+    return bins
 
 
 def _cells(values: Tensor, low: Tensor, scale: Tensor, num_cells: int) -> Tensor:

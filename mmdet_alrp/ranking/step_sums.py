@@ -22,7 +22,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .grid_search import GroupedSearch, bucketize
+from .grid_search import GroupedSearch, blocks, bucketize
 from .segments import running_sums, segment_bounds
 
 
@@ -119,7 +119,10 @@ class StepBins:
         if self.delta == 0:
             return Located(bins, None)
         left_edges = torch.cat([self.value_edges[:1], self.value_edges])
-        return Located(bins, values - left_edges.index_select(0, bins))
+        offsets = torch.empty_like(values)
+        for part in blocks(values):
+            torch.sub(values[part], left_edges.index_select(0, bins[part]), out=offsets[part])
+        return Located(bins, offsets)
 
     def first_bins(self) -> Tensor:
         """Return for every group the bin that is too low for its values, shape (num_groups,)."""
@@ -145,10 +148,12 @@ class StepBins:
             mass = zeros.index_add(0, bins, weights.detach().to(zeros.dtype))
         if offsets is None:
             return mass, zeros
-        offsets = offsets.to(zeros.dtype)
-        if weights is not None:
-            offsets = offsets * weights.detach()
-        moment = zeros.index_add(0, bins, offsets)
+        moment = zeros
+        for part in blocks(bins):
+            summands = offsets[part].to(zeros.dtype)
+            if weights is not None:
+                summands = summands * weights[part].detach()
+            moment.index_add_(0, bins[part], summands)
         moment[1:] += mass[1:] * self.lost
         return mass, moment
 
@@ -203,8 +208,10 @@ class StepBins:
     def evaluate(self, located: Located, base: Tensor, slope: Tensor) -> Tensor:
         """Return the function of :meth:`step_lines` at every value, shape (n,)."""
         bins, offsets = located
-        dtype = self.value_edges.dtype
-        result = base.to(dtype).index_select(0, bins)
-        if offsets is not None:
-            result.addcmul_(slope.to(dtype).index_select(0, bins), offsets)
+        base, slope = base.to(self.value_edges.dtype), slope.to(self.value_edges.dtype)
+        result = base.new_empty(len(bins))
+        for part in blocks(bins):
+            torch.index_select(base, 0, bins[part], out=result[part])
+            if offsets is not None:
+                result[part].addcmul_(slope.index_select(0, bins[part]), offsets[part])
         return result
