@@ -1,6 +1,8 @@
 """Fixtures that all tests share."""
 
 import os
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,17 @@ from building import call_backend, copy_sources
 
 ROOT = Path(__file__).resolve().parent.parent
 DEVICES = ['cpu', *(['cuda'] if torch.cuda.is_available() else [])]
+
+
+def pytest_configure() -> None:
+    """Have MMEngine read each index of a toolbox's configs once.
+
+    It reads all of them again, a second of parsing YAML, for every `_base_` in another package.
+    """
+    with suppress(ModuleNotFoundError):
+        from mmengine.config import utils
+
+        utils.load = cache(utils.load)
 
 
 @pytest.fixture(params=DEVICES)
