@@ -14,6 +14,7 @@ import os
 import statistics
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -276,10 +277,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     if args.threads:
         torch.set_num_threads(args.threads)
+    warnings.filterwarnings('ignore', 'pkg_resources is deprecated', UserWarning)
     setting = {'machine': name_machine(args.device), 'device': str(args.device)}
     setting |= {'torch': torch.__version__, 'threads': torch.get_num_threads()}
     setting |= {key: vars(args)[key] for key in ('size', 'batch', 'boxes', 'proposals', 'repeat')}
-    setting |= {'date': time.strftime('%Y-%m-%d')}
+    setting['date'] = time.strftime('%Y-%m-%d')
     try:
         rows = [row for detector in args.detectors for row in measure(detector, args)]
         print(TITLE.format(**setting), table(rows), sep='\n\n')
