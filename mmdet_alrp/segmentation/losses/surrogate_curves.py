@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 _Point = tuple[float, float]
 _BLOCK = 32768
@@ -130,7 +129,8 @@ class BezierCurve(Curve):
         roots = torch.addcmul(reach * reach, bend, beyond)
         # Rounding must not make the root of what is at least the bound squared vanish.
         roots = roots.clamp_min_(self._smallest_root**2).sqrt_()
-        return beyond.div_(roots + reach), roots, *heights
+        # Past the end of a segment by rounding alone, a curve would fall.
+        return beyond.div_(roots + reach).clamp_max_(1), roots, *heights
 
 
 class LinearCurve(Curve):
@@ -167,8 +167,8 @@ class _Evaluate(torch.autograd.Function):
         return _write_in_blocks(curve.heights, values)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        _refuse_second_derivatives()
         slopes = ctx.curve.slopes
         return _write_in_blocks(lambda v, g: slopes(v) * g, *ctx.saved_tensors, grad), None
 
@@ -194,8 +194,8 @@ class _Recompute(torch.autograd.Function):
         return _write_in_blocks(function, *inputs)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        _refuse_second_derivatives()
         inputs = ctx.saved_tensors
         results = [torch.empty_like(values).flatten() for values in inputs]
         for grad_block, *blocks in _blocks(grad, *inputs, *results):
@@ -207,6 +207,12 @@ class _Recompute(torch.autograd.Function):
                 result.copy_(part)
         shaped = (r.view(v.shape) for r, v in zip(results, inputs, strict=True))
         return None, *shaped
+
+
+def _refuse_second_derivatives() -> None:
+    """Raise where autograd would build a graph of the gradient, and leave the slopes out of it."""
+    if torch.is_grad_enabled():
+        raise RuntimeError('curves have no second derivative: leave out create_graph=True')
 
 
 def _write_in_blocks(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:

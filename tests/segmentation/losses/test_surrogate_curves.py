@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from surrogate_oracle import bezier
 
@@ -74,6 +74,7 @@ def test_slopes_at_the_ends_of_segments_are_those_of_the_control_polygon(points,
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(UNIT, min_size=6, max_size=6), st.sampled_from([torch.float32, torch.float64]))
+@example([0.96875, 0, 0.5, 0, 1, 1], torch.float32)
 def test_any_theta_gives_a_monotone_curve_from_0_to_1_with_finite_slopes(theta, dtype):
     (curve,) = SurrogateParameters('gAcc', theta).curves
     values = torch.cat([grid(dtype), torch.tensor([p[0] for p in curve.points], dtype=dtype)])
@@ -160,3 +161,10 @@ def test_layouts_and_odd_shapes_are_taken_as_they_come(device):
 def test_points_that_make_no_curve_are_refused(points, message):
     with pytest.raises(ValueError, match=message):
         BezierCurve(points)
+
+
+def test_second_derivatives_are_refused():
+    values = torch.rand(5, requires_grad=True)
+    for result in (BezierCurve(EQUAL)(values), in_blocks(torch.square, values)):
+        with pytest.raises(RuntimeError, match='no second derivative'):
+            torch.autograd.grad(result.sum(), values, create_graph=True)
