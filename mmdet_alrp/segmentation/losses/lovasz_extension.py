@@ -46,19 +46,13 @@ class _LovaszExtension(torch.autograd.Function):
         ctx: Any, scores: Tensor, is_pos: Tensor, valid: Tensor, margin: float, needed: Tensor
     ) -> Tensor:
         """Sort each row and sum up; arguments as :func:`lovasz_extension`."""
-        if scores.device.type == 'cpu':  # elsewhere the choice would wait for the device
-            rows = needed.nonzero().squeeze(1)
-            if len(rows) < len(needed):
-                losses, grad = scores.new_zeros(len(scores)), torch.zeros_like(scores)
-                valid = valid.expand_as(scores)[rows] if len(valid) > 1 else valid
-                losses[rows], grad[rows] = _value_and_grad(
-                    scores[rows], is_pos[rows], valid, margin
-                )
-                ctx.save_for_backward(grad)
-                return losses
-        losses, grad = _value_and_grad(scores, is_pos, valid, margin)
-        losses = losses.masked_fill(~needed, 0)
-        ctx.save_for_backward(grad.mul_(needed[:, None]))
+        is_pos = is_pos & valid
+        if scores.device.type != 'cpu':  # a choice of rows would wait for the device
+            losses, grad = _value_and_grad(scores, is_pos, valid, margin)
+            ctx.save_for_backward(grad.mul_(needed[:, None]))
+            return losses.masked_fill(~needed, 0)
+        losses, grad = _of_rows_that_matter(scores, is_pos, valid, margin, needed)
+        ctx.save_for_backward(grad)
         return losses
 
     @staticmethod
@@ -69,12 +63,37 @@ class _LovaszExtension(torch.autograd.Function):
         return grad * grad_losses[:, None], None, None, None, None
 
 
+def _of_rows_that_matter(
+    scores: Tensor, is_pos: Tensor, valid: Tensor, margin: float, needed: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Value and gradient of each row, sorting only those that are needed and have positives."""
+    has_pos = is_pos.any(1)
+    if bool((needed & has_pos).all()):  # nothing to choose, nothing to copy
+        return _value_and_grad(scores, is_pos, valid, margin)
+    losses, grad = scores.new_zeros(len(scores)), torch.zeros_like(scores)
+    for chosen, solve in ((needed & has_pos, _value_and_grad), (needed & ~has_pos, _largest)):
+        rows = chosen.nonzero().squeeze(1)
+        if len(rows):
+            allowed = valid[rows] if len(valid) > 1 else valid
+            losses[rows], grad[rows] = solve(scores[rows], is_pos[rows], allowed, margin)
+    return losses, grad
+
+
+def _largest(scores: Tensor, is_pos: Tensor, valid: Tensor, margin: float) -> tuple[Tensor, Tensor]:
+    """Value and gradient of rows without positives, which need no sort."""
+    errors = (scores + margin).clamp_(min=0).masked_fill_(~valid, 0)
+    losses, place = errors.max(1)
+    slopes = (losses > 0).to(errors.dtype)
+    return losses, torch.zeros_like(errors).scatter_(1, place[:, None], slopes[:, None])
+
+
 def _value_and_grad(
     scores: Tensor, is_pos: Tensor, valid: Tensor, margin: float
 ) -> tuple[Tensor, Tensor]:
+    """Value and gradient of each row; ``is_pos`` is False where not valid."""
     errors = torch.where(is_pos, 1 - scores, scores + margin)
     errors = errors.clamp_(min=0).masked_fill_(~valid, 0)
-    errors, order, is_pos = sort_errors(errors, is_pos & valid)
+    errors, order, is_pos = sort_errors(errors, is_pos)
     slopes = jaccard_slopes(is_pos, errors.dtype)
     losses = (errors * slopes).sum(1)
     slopes.masked_fill_(errors == 0, 0)

@@ -8,7 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmdet_alrp.segmentation.losses import LovaszHingeLoss, LovaszSoftmaxLoss, lovasz_softmax
+from mmdet_alrp.segmentation.losses import (
+    LovaszHingeLoss,
+    LovaszSoftmaxLoss,
+    lovasz_extension,
+    lovasz_softmax,
+)
+from mmdet_alrp.segmentation.losses.lovasz_extension import sort_errors
 
 TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-12}
 
@@ -203,6 +209,21 @@ def test_any_image_against_sets(pixels):
         expected = 0.0
     assert value == pytest.approx(expected, abs=1e-6)
     assert 0 <= value <= 1 + 1e-6
+
+
+def test_absent_classes_are_not_sorted(monkeypatch):
+    rows = []
+
+    def count_rows(errors, is_pos):
+        rows.append(len(errors))
+        return sort_errors(errors, is_pos)
+
+    monkeypatch.setattr(lovasz_extension, 'sort_errors', count_rows)
+    logits, targets = oracle.random_batch(0, (2, 6, 4, 4))
+    targets[targets != 255] %= 2
+    value = LovaszSoftmaxLoss(classes='all')(logits, targets)
+    assert value.item() == pytest.approx(oracle.softmax_mean(logits.softmax(1), targets, 'all'))
+    assert rows == [2]
 
 
 @pytest.mark.parametrize('classes', ['some', [], [0, 0], [-1], [0.5], 3])
