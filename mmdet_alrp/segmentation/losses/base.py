@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+SLACK = 1e-3  # resizing and rounding may carry a soft mask that far beyond 0 and 1
+
 
 class SegmentationLoss(nn.Module):
     """A segmentation loss as MMSegmentation's decode heads call it; sub-classes write `compute`.
@@ -12,8 +14,12 @@ class SegmentationLoss(nn.Module):
     Convention:
         The result is one number for the whole batch, in float32 or float64; half precision is
         computed in float32, under autocast too. Pixels take no part where the label is the ignored
-        one or none of the classes, or where the caller's weight is 0. Without pixels that take part
-        the loss is 0, and so is its gradient.
+        one or the caller's weight is 0. Without pixels that take part the loss is 0, and so is its
+        gradient.
+
+        Any other label that is none of the classes is a mistake in the data: on a CPU an error,
+        elsewhere, where reading it would wait for the device, a loss of NaN with a gradient of 0.
+        ``MaskCheckHook`` stops a training before that and names the mask.
 
     Args:
         loss_weight: Factor on the loss.
@@ -66,7 +72,8 @@ class SegmentationLoss(nn.Module):
             The loss, a scalar.
 
         Raises:
-            ValueError: If shapes disagree, or if a sum or one value a pixel is asked for.
+            ValueError: If shapes disagree, if a sum or one value a pixel is asked for, or, on a
+                CPU, if a label is neither a class nor ignored.
             TypeError: If ``pred`` is not floating point, or ``target`` is where it may not be.
         """
         if avg_factor is not None or reduction_override not in (None, 'mean'):
@@ -81,8 +88,13 @@ class SegmentationLoss(nn.Module):
             pred = at_least_float32(pred)
             if pred.numel() == 0:
                 return pred.sum()
-            target, weight = prepare_target(pred, target, weight, ignored)
-            return self.loss_weight * self.compute(pred, target, weight)
+            labels, weight, wrong = prepare_target(pred, target, weight, ignored)
+            any_wrong = wrong.any()
+            if wrong.device.type == 'cpu' and any_wrong:
+                found = target.reshape(wrong.shape)[wrong][0].item()
+                raise ValueError(self._wrong_label(found, labels, pred.shape[1], ignored))
+            loss = self.loss_weight * self.compute(pred, labels, weight)
+            return loss.masked_fill(any_wrong, torch.nan)
 
     def compute(self, pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """Return the loss, a scalar, on checked input with at least one pixel.
@@ -114,6 +126,15 @@ class SegmentationLoss(nn.Module):
                     f'with pred of {tuple(pred.shape)}, got {tuple(value.shape)}'
                 )
 
+    def _wrong_label(self, found: float, labels: Tensor, channels: int, ignored: int) -> str:
+        name, last = type(self).__name__, max(channels, 2) - 1
+        soft = labels.is_floating_point()
+        return (
+            f'{name}: target holds {found:g}, but {"a soft mask" if soft else "a label"} must be '
+            f'{"in [0, 1]" if soft else f"in 0 ... {last} with {channels} channels"}, or {ignored} '
+            'where it is ignored'
+        )
+
 
 def at_least_float32(values: Tensor) -> Tensor:
     """Return half precision values in float32, others as they are."""
@@ -128,25 +149,36 @@ def pixel_shapes(pred: Tensor) -> tuple[torch.Size, torch.Size]:
 
 def prepare_target(
     pred: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int
-) -> tuple[Tensor, Tensor]:
-    """Return labels that are all valid, and the weight of each pixel; both of shape (N, ...).
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return labels that are all valid, the weight of each pixel, and where labels were wrong.
 
     Args:
         pred: Logits, shape (N, C, ...).
         target: Class indices or a floating point mask, shape (N, ...) or (N, 1, ...).
         weight: Weight of each pixel, shape as ``target``; None is 1 everywhere.
         ignore_index: Label of pixels to leave out.
+
+    Returns:
+        Labels, weights and a bool map, all of shape (N, ...). Ignored and wrong pixels have label
+        and weight 0; a label whose pixel has weight 0 is never wrong.
     """
     shape = pixel_shapes(pred)[0]
     target = target.reshape(shape)
-    target = target.to(pred.dtype) if target.is_floating_point() else target.long()
-    highest = 1 if target.is_floating_point() else max(pred.shape[1], 2) - 1
-    valid = (target != ignore_index) & (target >= 0) & (target <= highest)
-    target = target.masked_fill(~valid, 0)
+    if target.is_floating_point():
+        soft = target.to(pred.dtype)
+        labels, is_class = soft.clamp(0, 1), (soft >= -SLACK) & (soft <= 1 + SLACK)
+    else:
+        target = labels = target.long()
+        is_class = (labels >= 0) & (labels < max(pred.shape[1], 2))
+    counts = target != ignore_index
     if weight is None:
-        return target, valid.to(pred.dtype)
-    # A product would keep a weight that is not a number where the label is ignored.
-    return target, weight.reshape(shape).to(pred.dtype).masked_fill(~valid, 0)
+        weight = torch.ones_like(labels, dtype=pred.dtype)
+    else:
+        weight = weight.reshape(shape).to(pred.dtype)
+        counts &= weight != 0
+    valid = counts & is_class
+    # Filled, not multiplied: where the label is ignored a weight may be no number.
+    return labels.masked_fill(~valid, 0), weight.masked_fill(~valid, 0), counts & ~is_class
 
 
 def mean_over(values: Tensor, counted: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mmdet_alrp.segmentation.losses import (
+    AutoSegLoss,
     FMeasureLoss,
     LovaszHingeLoss,
     LovaszSoftmaxLoss,
@@ -114,6 +115,39 @@ def test_weight_and_name(make, channels):
     torch.testing.assert_close(loss(logits, targets), 2.5 * make()(logits, targets))
     assert loss.loss_name == 'loss_other'
     assert make().loss_name.startswith('loss_')
+
+
+@pytest.mark.parametrize(('make', 'channels'), [*LOSSES, (AutoSegLoss, 4), (AutoSegLoss, 1)])
+@pytest.mark.parametrize('label', [-1, 4])
+def test_labels_that_are_no_class_are_not_hidden(make, channels, label, device):
+    logits, targets = random_batch(channels)
+    logits, targets = logits.to(device).requires_grad_(), targets.to(device)
+    expected = make()(logits, targets).detach()
+    targets[1, 2, 3] = label
+    if device.type == 'cpu':
+        last = max(channels, 2) - 1
+        with pytest.raises(ValueError, match=rf'holds {label}, .* 0 \.\.\. {last} with') as caught:
+            make()(logits, targets)
+        assert '\n' not in str(caught.value)
+    else:  # reading the label would wait for the device
+        loss = make()(logits, targets)
+        loss.backward()
+        assert loss.isnan() and logits.grad.count_nonzero() == 0
+    weight = (targets != label).float()
+    assert make()(logits, targets, weight=weight) <= 2 * expected
+    assert make(ignore_index=label)(logits, targets.masked_fill(targets == 255, label)).isfinite()
+
+
+@pytest.mark.parametrize('make', [FMeasureLoss, StructureLoss])
+def test_soft_masks_may_be_rounded_beyond_their_ends(make):
+    logits = torch.randn(2, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    masks = torch.zeros(2, 6, 6)
+    masks[:, 2:] = 1
+    loss = make()
+    assert loss(logits, masks * (1 + 1e-6) - 1e-7) == loss(logits, masks)
+    for wrong in (255 * masks, masks - 0.5, masks * torch.nan):
+        with pytest.raises(ValueError, match=r'a soft mask must be in \[0, 1\], or 254'):
+            loss(logits, wrong, ignore_index=254)
 
 
 @pytest.mark.parametrize('make', [FMeasureLoss, LovaszHingeLoss, LovaszSoftmaxLoss])
