@@ -1,6 +1,10 @@
-"""Rank & Sort loss: against brute force, by hand, and what holds for every batch."""
+"""Rank & Sort loss: against brute force, by hand, and what holds for every batch.
+
+Few positives are compared in another way than many; what is said of few is tested in both ways.
+"""
 
 import math
+from contextlib import contextmanager
 
 import oracle
 import pytest
@@ -27,12 +31,20 @@ every_small_case = pytest.mark.parametrize(
 every_dtype = pytest.mark.parametrize('dtype', list(TOLERANCES), ids=['float64', 'float32'])
 
 
-@pytest.fixture(autouse=True, scope='module', params=['as chosen', 'in rounds'])
-def comparison(request):
-    """Run everything in the way that suits the number of positives, and in the general one."""
+# Up to how many positives are compared pair by pair, with more in rounds
+WAYS = {'as chosen': dominance.MAX_PAIRED, 'in rounds': 0}
+
+
+@contextmanager
+def comparing(way):
     with pytest.MonkeyPatch.context() as patch:
-        if request.param == 'in rounds':
-            patch.setattr(dominance, 'MAX_PAIRED', 0)
+        patch.setattr(dominance, 'MAX_PAIRED', WAYS[way])
+        yield
+
+
+@pytest.fixture(params=WAYS)
+def in_both_ways(request):
+    with comparing(request.param):
         yield
 
 
@@ -43,9 +55,12 @@ def leaf_case(case, dtype, device='cpu', labels='distinct'):
 
 
 def assert_both_parts(case, delta):
-    parts = rank_sort_loss(*case, delta)
-    for ours, expected in zip(parts, oracle.rank_sort(*case, delta), strict=True):
-        assert_matches(ours, case[0], expected)
+    brute_force = oracle.rank_sort(*case, delta)
+    for way in WAYS:
+        with comparing(way):
+            parts = rank_sort_loss(*case, delta)
+            for ours, expected in zip(parts, brute_force, strict=True):
+                assert_matches(ours, case[0], expected)
 
 
 @every_dtype
@@ -62,14 +77,23 @@ def test_values_and_gradients(name, labels, delta, dtype, device):
 def test_labels_that_leave_nothing_to_sort(name, labels, delta):
     case = leaf_case(CASES[name](), torch.float64, labels=labels)
     assert_both_parts(case, delta)
-    _, loss = rank_sort_loss(*case, delta)
-    (grad,) = torch.autograd.grad(loss, case[0])
-    assert abs(loss.item()) < 1e-12 and (grad == 0).all()
+    for way in WAYS:
+        with comparing(way):
+            _, loss = rank_sort_loss(*case, delta)
+            (grad,) = torch.autograd.grad(loss, case[0])
+        assert abs(loss.item()) < 1e-12 and (grad == 0).all()
 
 
-@pytest.mark.parametrize('labels', ['distinct', 'tied'])
-@pytest.mark.parametrize('delta', [0.0, 0.5])
-@every_dtype
+@pytest.mark.parametrize(
+    ('dtype', 'delta', 'labels'),
+    [
+        (torch.float64, 0.0, 'distinct'),
+        (torch.float64, 0.5, 'tied'),
+        (torch.float32, 0.0, 'tied'),
+        (torch.float32, 0.5, 'distinct'),
+    ],
+    ids=str,
+)
 def test_hundreds_of_positives_and_one_negative(dtype, delta, labels):
     assert_both_parts(leaf_case(CASES['499 of 500 positive'](), dtype, labels=labels), delta)
 
@@ -140,6 +164,7 @@ def test_matrices_agree_with_the_loops(delta):
         (0.5, [0, 1 / 2.5, 1 / 3.5], [0, 0.55 / 1.5 - 0.1, 0.3 - 0.25 / 1.5]),
     ],
 )
+@pytest.mark.usefixtures('in_both_ways')
 def test_by_hand(delta, rank_errors, sort_errors):
     """The best scored positive has the worst box: both others are sorted at its expense."""
     logits = torch.tensor([3.0, 2.5, 2.0, 1.0], dtype=torch.float64, requires_grad=True)
@@ -162,6 +187,7 @@ def test_default_delta_is_one_half():
     assert found != [part.item() for part in rank_sort_loss(logits, targets, ious, 1.0)]
 
 
+@pytest.mark.usefixtures('in_both_ways')
 @pytest.mark.parametrize('delta', [0.0, 0.5])
 def test_boxes_in_the_order_of_their_scores_cost_nothing(delta):
     logits = torch.arange(8, 0, -1, dtype=torch.float64).requires_grad_()
@@ -174,6 +200,7 @@ def test_boxes_in_the_order_of_their_scores_cost_nothing(delta):
     assert reverse.item() > 0.05
 
 
+@pytest.mark.usefixtures('in_both_ways')
 @pytest.mark.parametrize('delta', [0.0, 0.5])
 def test_labels_alone_decide_which_positive_is_pushed(delta):
     logits = torch.zeros(2, dtype=torch.float64, requires_grad=True)
@@ -182,6 +209,7 @@ def test_labels_alone_decide_which_positive_is_pushed(delta):
     assert grad[0] > 0 > grad[1]
 
 
+@pytest.mark.usefixtures('in_both_ways')
 def test_no_gradient_on_the_ious():
     logits, targets, ious = random_ranking(9, 40, seed=35)
     ious.requires_grad_()
@@ -205,14 +233,19 @@ def labelled(draw: st.DrawFn):
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
-@given(case=labelled(), delta=st.sampled_from([0.0, 0.25, 0.5, 7.0, 1e5]))
-def test_pushes_and_pulls_cancel_in_each_part(case, delta):
+@given(
+    case=labelled(),
+    delta=st.sampled_from([0.0, 0.25, 0.5, 7.0, 1e5]),
+    way=st.sampled_from(list(WAYS)),
+)
+def test_pushes_and_pulls_cancel_in_each_part(case, delta, way):
     logits, targets, ious = case
     logits.requires_grad_()
-    rank, sort = rank_sort_loss(logits, targets, ious, delta)
+    with comparing(way):
+        rank, sort = rank_sort_loss(logits, targets, ious, delta)
+        (ranked,) = torch.autograd.grad(rank, logits)
+        (placed,) = torch.autograd.grad(sort, logits)
     assert 0 <= rank.item() < 1 and -1e-12 <= sort.item() <= 1
-    (ranked,) = torch.autograd.grad(rank, logits)
-    (placed,) = torch.autograd.grad(sort, logits)
     assert torch.isfinite(ranked).all() and torch.isfinite(placed).all()
     assert (ranked[targets == 1] <= 0).all() and (ranked[targets == 0] >= 0).all()
     assert (placed[targets != 1] == 0).all() and (ranked[targets == -1] == 0).all()
