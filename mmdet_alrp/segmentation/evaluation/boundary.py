@@ -22,6 +22,7 @@ def boundary_counts(
     num_classes: int,
     tolerance: int = 5,
     ignore_index: int | None = 255,
+    drop_background: bool = False,
 ) -> Tensor:
     """Count what BIoU and BF1 need.
 
@@ -42,6 +43,8 @@ def boundary_counts(
         num_classes: Number of classes.
         tolerance: How far from an edge is near, in pixels.
         ignore_index: Target of pixels that do not count; None counts all.
+        drop_background: Let class 0 have no target edges, as was published for VOC: BIoU looks near
+            the edges of the other classes, still at all classes, and BF1 averages over the others.
 
     Returns:
         int64, shape (7, num_classes), summed over the images. Rows: the three of
@@ -64,6 +67,8 @@ def boundary_counts(
     known = (pred >= 0) & (pred < num_classes)
     pred = torch.where(known, pred.long(), num_classes)  # what is no class where ignored
     target_edges = label_edges(target, valid)
+    if drop_background:
+        target_edges &= target > 0
     pred_edges = label_edges(pred) & known
     pred = pred.where(known, 0)
 

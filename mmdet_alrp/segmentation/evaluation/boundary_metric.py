@@ -27,6 +27,8 @@ class BoundaryMetric(LabelMapMetric):
 
     Args:
         tolerance: How far from an edge is near, in pixels.
+        drop_background: Let class 0 have no target edges. Figures published for VOC are of that
+            kind, those for Cityscapes, whose class 0 is no background, are not.
         **kwargs: Of ``LabelMapMetric``.
 
     Raises:
@@ -38,14 +40,16 @@ class BoundaryMetric(LabelMapMetric):
 
     known_metrics = BOUNDARY_METRICS
 
-    def __init__(self, tolerance: int = 5, **kwargs) -> None:
+    def __init__(self, tolerance: int = 5, drop_background: bool = False, **kwargs) -> None:
         super().__init__(**kwargs)
         check_tolerance(tolerance)
         self.tolerance = tolerance
+        self.drop_background = drop_background
 
     def count(self, pred: Tensor, target: Tensor, num_classes: int) -> Tensor:
         """Return :func:`boundary_counts` of an image, shape (7, c)."""
-        return boundary_counts(pred, target, num_classes, self.tolerance, self.ignore_index)
+        options = self.tolerance, self.ignore_index, self.drop_background
+        return boundary_counts(pred, target, num_classes, *options)
 
     def figures(self, counts: Tensor) -> dict[str, float]:
         """Return :func:`boundary_metrics` of the summed counts."""

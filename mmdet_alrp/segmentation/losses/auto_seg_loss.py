@@ -49,7 +49,8 @@ class AutoSegLoss(SegmentationLoss):
         segments: Segments of a curve; None is what ``theta`` says, or 2 Bezier or 5 linear ones.
         tolerance: Pixels around a target edge that BIoU looks at, and that BF1 allows between two
             edges.
-        drop_background: Leave class 0 out of sums and means over classes.
+        drop_background: Let class 0 have no target edges, as was published for VOC: BIoU looks near
+            the edges of the other classes, still at all classes, and BF1 averages over the others.
         loss_weight: Factor on the loss.
         loss_name: Key in the log; it must start with ``loss_`` for MMSegmentation to train with it.
         ignore_index: Label of pixels to leave out, for calls that name none.

@@ -27,7 +27,7 @@ class SoftPrediction:
         targets: Class indices in [0, C), int64, shape (N, ...).
         weights: How often a pixel counts, float, shape (N, ...); 0 takes it out.
         tolerance: Pixels around a target edge that belong to it, for the boundary metrics.
-        drop_background: Leave class 0 out of sums and means over classes.
+        drop_background: Let class 0 have no target edges.
     """
 
     probs: Tensor
@@ -45,6 +45,12 @@ class SoftPrediction:
     def valid(self) -> Tensor:
         """Pixels that take part, bool, shape (N, ...)."""
         return self.weights > 0
+
+    @cached_property
+    def edges(self) -> Tensor:
+        """Target edge pixels of any class, bool, shape (N, H, W)."""
+        edges = label_edges(self.targets, self.valid)
+        return edges & (self.targets > 0) if self.drop_background else edges
 
     @cached_property
     def counts(self) -> Tensor:
@@ -68,10 +74,6 @@ class SoftPrediction:
         weights = self.weights.to(values.dtype).reshape(images, -1, 1)
         return (values.reshape(images, classes, -1) @ weights).double().sum((0, 2))
 
-    def kept(self, by_class: Tensor) -> Tensor:
-        """Drop the background's entry of (C,) where it is to be dropped."""
-        return by_class[1:] if self.drop_background else by_class
-
 
 def global_accuracy(soft: SoftPrediction, curves: Sequence[Curve]) -> Tensor:
     """Share of pixels that are given their class.
@@ -82,31 +84,31 @@ def global_accuracy(soft: SoftPrediction, curves: Sequence[Curve]) -> Tensor:
     Reference:
         Li et al., ICLR 2021, arXiv:2010.07930, Eq. 1.
     """
-    hits, counts = soft.kept(_and_sums(soft, curves[0])), soft.kept(soft.counts)
-    return _or_one(_ratio(hits.sum(), counts.sum()), counts.sum())
+    hits, whole = _and_sums(soft, curves[0]), soft.counts.sum()
+    return _or_one(_ratio(hits.sum(), whole), whole)
 
 
 def mean_accuracy(soft: SoftPrediction, curves: Sequence[Curve]) -> Tensor:
     """Mean over all classes of the share of a class's pixels that are given it (Eq. 2)."""
-    hits, counts = soft.kept(_and_sums(soft, curves[0])), soft.kept(soft.counts)
-    return _or_one(_ratio(hits, counts).mean(), counts.sum())
+    hits = _and_sums(soft, curves[0])
+    return _or_one(_ratio(hits, soft.counts).mean(), soft.counts.sum())
 
 
 def mean_iou(soft: SoftPrediction, curves: Sequence[Curve]) -> Tensor:
     """Mean intersection over union over all classes (Eq. 3); curves of the AND and of the OR."""
-    return _or_one(_class_ious(soft, curves).mean(), soft.kept(soft.counts).sum())
+    return _or_one(_class_ious(soft, curves).mean(), soft.counts.sum())
 
 
 def frequency_weighted_iou(soft: SoftPrediction, curves: Sequence[Curve]) -> Tensor:
     """IoU of the classes, weighted by their target pixels in the batch (Eq. 4)."""
-    counts = soft.kept(soft.counts)
-    weighted = (_class_ious(soft, curves) * counts).sum()
-    return _or_one(_ratio(weighted, counts.sum()), counts.sum())
+    whole = soft.counts.sum()
+    weighted = (_class_ious(soft, curves) * soft.counts).sum()
+    return _or_one(_ratio(weighted, whole), whole)
 
 
 def boundary_iou(soft: SoftPrediction, curves: Sequence[Curve]) -> Tensor:
     """Mean IoU over the pixels within the tolerance of a target edge, of any class (Eq. 5)."""
-    band = dilate(label_edges(soft.targets, soft.valid), soft.tolerance)
+    band = dilate(soft.edges, soft.tolerance)
     return mean_iou(replace(soft, weights=soft.weights * band), curves)
 
 
@@ -120,10 +122,9 @@ def boundary_f1(soft: SoftPrediction, curves: Sequence[Curve]) -> Tensor:
     ignored, since its edges run inside ignored strips; there they are right if near a target edge
     and do not count otherwise.
     """
-    edges = label_edges(soft.targets, soft.valid)
-    on_edge = replace(soft, weights=soft.weights * edges)
+    on_edge = replace(soft, weights=soft.weights * soft.edges)
     predicted = _soft_edges(soft.probs, curves)
-    right = predicted * dilate(_one_hot(soft) & edges.unsqueeze(1), soft.tolerance)
+    right = predicted * dilate(_one_hot(soft) & soft.edges.unsqueeze(1), soft.tolerance)
     right_where_ignored = replace(soft, weights=(~soft.valid).double()).sum_by_class(right)
     precision = _ratio(
         soft.sum_by_class(right) + right_where_ignored,
@@ -131,8 +132,8 @@ def boundary_f1(soft: SoftPrediction, curves: Sequence[Curve]) -> Tensor:
     )
     reached = soft.of_target(soft_dilate(predicted, soft.tolerance))
     recall = _ratio(on_edge.sum_by_target(reached), on_edge.counts)
-    has_edge = soft.kept(on_edge.counts > 0)
-    f1 = soft.kept(_ratio(2 * precision * recall, precision + recall))
+    has_edge = on_edge.counts > 0
+    f1 = _ratio(2 * precision * recall, precision + recall)
     return _or_one(_ratio((f1 * has_edge).sum(), has_edge.sum()), has_edge.sum())
 
 
@@ -165,7 +166,7 @@ SURROGATES = {
 
 def _class_ious(soft: SoftPrediction, curves: Sequence[Curve]) -> Tensor:
     curve_and, curve_or = curves
-    return soft.kept(_ratio(_and_sums(soft, curve_and), _or_sums(soft, curve_or)))
+    return _ratio(_and_sums(soft, curve_and), _or_sums(soft, curve_or))
 
 
 def _and_sums(soft: SoftPrediction, curve: Curve) -> Tensor:

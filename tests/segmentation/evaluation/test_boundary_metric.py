@@ -22,13 +22,13 @@ def grown(mask, tolerance):
     return ndimage.binary_dilation(mask, np.ones((size, size), dtype=bool))
 
 
-def oracle(pred, target, num_classes, tolerance=5, ignore_index=255):
+def oracle(pred, target, num_classes, tolerance=5, ignore_index=255, drop=False):
     """BIoU and BF1 straight from the definitions, class by class, by SciPy's morphology."""
     hits, unions = np.zeros(num_classes), np.zeros(num_classes)
     table = np.zeros((4, num_classes))
     for p, t in zip(np.asarray(pred), np.asarray(target), strict=True):
         valid = t != ignore_index
-        edges = [edge((t == c) & valid) for c in range(num_classes)]
+        edges = [edge((t == c) & valid) & (c >= drop) for c in range(num_classes)]
         region = grown(np.any(edges, axis=0), tolerance) & valid
         for c, true_edge in enumerate(edges):
             hits[c] += np.sum(region & (p == c) & (t == c))
@@ -53,11 +53,14 @@ def measure(pred, target, num_classes, **options):
 
 @pytest.mark.parametrize('tolerance', [0, 1, 5])
 @pytest.mark.parametrize('num_classes', [2, 5, 70])
+@pytest.mark.parametrize('drop', [False, True])
 @pytest.mark.filterwarnings('ignore:invalid value encountered')
-def test_figures_are_those_of_the_definitions(num_classes, tolerance, device):
+def test_figures_are_those_of_the_definitions(num_classes, tolerance, drop, device):
     pred, target = random_maps(num_classes)
-    figures = measure(pred.to(device), target.to(device), num_classes, tolerance=tolerance)
-    expected = oracle(pred, target, num_classes, tolerance)
+    figures = measure(
+        pred.to(device), target.to(device), num_classes, tolerance=tolerance, drop_background=drop
+    )
+    expected = oracle(pred, target, num_classes, tolerance, drop=drop)
     assert figures == pytest.approx(expected, rel=1e-12)
     assert 0.05 < expected['BIoU'] < 0.95 and 0.1 < expected['BF1'] <= 1
 
@@ -173,9 +176,9 @@ def test_the_registered_metric_is_the_function():
         assert figures[f'edge/{name}'] == value
         of_classes = [figures[f'edge/{name}_{letter}'] for letter in 'abcde']
         assert np.mean(of_classes) == pytest.approx(value)
-    only = BoundaryMetric(metrics='BF1', num_classes=5)
+    only = BoundaryMetric(drop_background=True, metrics='BF1', num_classes=5)
     only.process({}, samples_of(pred, target))
-    assert only.evaluate(3) == {'BF1': measure(pred, target, 5)['BF1']}
+    assert only.evaluate(3) == {'BF1': measure(pred, target, 5, drop_background=True)['BF1']}
 
 
 @pytest.mark.parametrize('tolerance', [-1, 1.5, True])

@@ -49,15 +49,15 @@ def near_target_edge(labels, label, image, row, col, tolerance):
     return any(target_edge(labels, label, image, *place) for place in around)
 
 
-def near_any_edge(labels, num_classes, place, tolerance):
-    return any(near_target_edge(labels, c, *place, tolerance) for c in range(num_classes))
+def near_any_edge(labels, classes, place, tolerance):
+    return any(near_target_edge(labels, c, *place, tolerance) for c in classes)
 
 
-def region_score(probs, labels, weights, metric, curves, drop):
+def region_score(probs, labels, weights, metric, curves):
     """mIoU, FWIoU, mAcc or gAcc; labels are -1 where ignored."""
     curve_and, curve_or = curves[0], curves[-1]
     scores, counts, hits = [], [], []
-    for label in range(drop, probs.shape[1]):
+    for label in range(probs.shape[1]):
         both = either = count = 0.0
         for image, row, col in pixels(labels):
             if labels[image, row, col] < 0:
@@ -82,9 +82,9 @@ def region_score(probs, labels, weights, metric, curves, drop):
 def boundary_iou(probs, labels, weights, curves, tolerance, drop):
     band = np.full_like(labels, -1)
     for place in pixels(labels):
-        if near_any_edge(labels, probs.shape[1], place, tolerance):
+        if near_any_edge(labels, range(drop, probs.shape[1]), place, tolerance):
             band[place] = labels[place]
-    return region_score(probs, band, weights, 'mIoU', curves, drop)
+    return region_score(probs, band, weights, 'mIoU', curves)
 
 
 def soft_edge(probs, curves, image, label, row, col):
@@ -130,7 +130,7 @@ def score(metric, probs, labels, weights, curves, tolerance=1, drop=False):
         return boundary_f1(probs, labels, weights, curves, tolerance, drop)
     if metric == 'BIoU':
         return boundary_iou(probs, labels, weights, curves, tolerance, drop)
-    return region_score(probs, labels, weights, metric, curves, drop)
+    return region_score(probs, labels, weights, metric, curves)
 
 
 def metric_of_labels(metric, predicted, labels, num_classes, tolerance=1):
@@ -139,7 +139,7 @@ def metric_of_labels(metric, predicted, labels, num_classes, tolerance=1):
         kept = [
             place
             for place in pixels(labels)
-            if labels[place] >= 0 and near_any_edge(labels, num_classes, place, tolerance)
+            if labels[place] >= 0 and near_any_edge(labels, range(num_classes), place, tolerance)
         ]
     else:
         kept = [place for place in pixels(labels) if labels[place] >= 0]
