@@ -35,14 +35,15 @@ class LoadSaliencyMask(BaseTransform):
     ``seg_fields``. Masks may be grey, coloured or have an alpha channel, which is left out.
 
     Args:
-        threshold: Grey level from which a pixel is salient, 1 to 255.
+        threshold: Grey level from which a pixel is salient, 1 to 255. Published evaluations take
+            those above 128.
         backend_args: MMEngine's file backend; None is the disk.
 
     Raises:
         ValueError: If ``threshold`` is not a grey level above 0.
     """
 
-    def __init__(self, threshold: int = 128, backend_args: dict | None = None) -> None:
+    def __init__(self, threshold: int = 129, backend_args: dict | None = None) -> None:
         if not 1 <= threshold <= 255:
             raise ValueError(f'threshold must be a grey level from 1 to 255, got {threshold}')
         self.threshold = threshold

@@ -100,7 +100,7 @@ def test_classes_are_those_that_are_drawn():
     assert meta['palette'][1:] == [PALETTE[name] for name in CLASS_OUTLINES]
 
 
-GREY = np.array([[0, 127, 128, 255]], np.uint8)
+GREY = np.array([[0, 128, 129, 255]], np.uint8)
 
 
 @pytest.mark.parametrize(
