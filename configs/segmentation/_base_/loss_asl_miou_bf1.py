@@ -1,6 +1,5 @@
-# No parameters were published for BF1: its part is the metric made soft.
 loss = dict(
     type='AutoSegLoss',
     target_metric=dict(mIoU=1.0, BF1=1.0),
-    theta=dict(mIoU='voc_miou', BF1='diagonal'),
+    theta=dict(mIoU='voc_miou', BF1='voc_bf1'),
 )

@@ -43,10 +43,10 @@ class AutoSegLoss(SegmentationLoss):
         theta: Parameters of the curves: a list as searched; the path of a json file that a search
             wrote; the name of a published one, such as 'voc_miou'; 'diagonal', the metric made soft
             without a search; a dict with the contents of such a file; or a dict of any of these by
-            metric. None, and a metric the dict leaves out, take those published for VOC, and for
-            BF1, of which there are none, 'diagonal'.
+            metric. None, and a metric the dict leaves out, take those published for VOC.
         parameterization: 'bezier' or 'linear'; None is what ``theta`` says, or 'bezier'.
-        segments: Segments of a curve; None is what ``theta`` says, or 2 Bezier or 5 linear ones.
+        segments: Segments of a curve; None is what ``theta`` says, for a list 2 Bezier or 5 linear
+            ones.
         tolerance: Pixels around a target edge that BIoU looks at, and that BF1 allows between two
             edges.
         drop_background: Let class 0 have no target edges, as was published for VOC: BIoU looks near
@@ -185,8 +185,7 @@ def _parameters(
 
 def _look_up(metric: str, theta: _Theta) -> SurrogateParameters:
     """Find parameters that are given by default, name, file, dict or as they are."""
-    default = f'voc_{metric.lower()}'
-    name = (default if default in PUBLISHED else 'diagonal') if theta is None else theta
+    name = f'voc_{metric.lower()}' if theta is None else theta
     if isinstance(name, SurrogateParameters):
         return name
     if isinstance(name, Mapping):

@@ -76,7 +76,13 @@ def test_published_parameters_are_the_control_points_of_the_paper():
     points = PUBLISHED['voc_miou'].curves[1].points
     assert points == ((0, 0), (0.69038, 0.013063), (0.83417, 0.96243), (0.943, 0.98004), (1, 1))
     assert PUBLISHED['voc_gacc'].curves[0].points[1] == (0.021454, 0.73906)
-    assert sorted(PUBLISHED) == ['voc_biou', 'voc_fwiou', 'voc_gacc', 'voc_macc', 'voc_miou']
+    assert [curve.points[1:-1] for curve in PUBLISHED['voc_bf1'].curves] == [
+        ((0.8113003, 0.8526163),),
+        ((0.1716458, 0.0316480),),
+        ((0.2099739, 0.4490329),),
+        ((0.0784752, 0.8753038),),
+    ]
+    assert set(PUBLISHED) == {f'voc_{metric.lower()}' for metric in NUM_CURVES}
 
 
 @pytest.mark.parametrize(('kind', 'segments'), KINDS)
