@@ -34,6 +34,7 @@ except ImportError as misfit:  # the package says which version does not fit, an
     sys.exit(2)
 
 IMAGES = ('.png', '.jpg', '.jpeg', '.bmp')
+SALIENT_ABOVE = 128  # grey level of a mask
 
 
 def method(text: str) -> tuple[str, Path]:
@@ -95,14 +96,18 @@ def images_of(folder: Path) -> dict[str, Path]:
         folder: Its sub-folders are not searched.
 
     Raises:
-        UsageError: If it is no folder or has no images.
+        UsageError: If it is no folder, has no images or two of the same stem.
     """
     if not folder.is_dir():
         raise UsageError(f'{folder} is no folder')
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGES)
     if not files:
         raise UsageError(f'{folder} has no images ({", ".join(IMAGES)})')
-    return {file.stem: file for file in files}
+    found = {file.stem: file for file in files}
+    if len(found) < len(files):
+        twice = next(file for file in files if found[file.stem] != file)
+        raise UsageError(f'{folder} has {twice.name} and {found[twice.stem].name}: leave one out')
+    return found
 
 
 def read_grey(path: Path) -> np.ndarray:
@@ -120,6 +125,24 @@ def read_grey(path: Path) -> np.ndarray:
     return image
 
 
+def read_mask(path: Path) -> np.ndarray:
+    """Which pixels of a mask are salient, bool, shape (h, w).
+
+    Args:
+        path: The image.
+
+    Raises:
+        UsageError: If it cannot be read, or is neither black nor salient anywhere.
+    """
+    grey = read_grey(path)
+    if 0 < grey.max() <= SALIENT_ABOVE:
+        raise UsageError(
+            f'{path} holds nothing brighter than {grey.max()}: salient pixels must be above '
+            f'{SALIENT_ABOVE}, as in masks of 0 and 255'
+        )
+    return grey > SALIENT_ABOVE
+
+
 def score_folder(masks: dict[str, Path], folder: Path, args: argparse.Namespace) -> dict:
     """Average scores of a folder of saliency maps.
 
@@ -129,7 +152,8 @@ def score_folder(masks: dict[str, Path], folder: Path, args: argparse.Namespace)
         args: Of the command line.
 
     Raises:
-        UsageError: If a map is missing, cannot be read or is of another size.
+        UsageError: If a map is missing, an image cannot be read, a map is of another size or a mask
+            is none.
     """
     maps = images_of(folder)
     missing = [stem for stem in masks if stem not in maps]
@@ -137,7 +161,7 @@ def score_folder(masks: dict[str, Path], folder: Path, args: argparse.Namespace)
         raise UsageError(f'{folder} lacks {len(missing)} of {len(masks)} maps, first {missing[0]}')
     scores = []
     for stem, path in masks.items():
-        target, grey = read_grey(path) > 128, read_grey(maps[stem])
+        target, grey = read_mask(path), read_grey(maps[stem])
         if grey.shape != target.shape:
             if not args.resize:
                 sizes = f'{grey.shape} and {target.shape}'

@@ -96,15 +96,20 @@ def test_maps_of_another_size_are_resized_only_if_asked(folders, capsys):
         (['masks', 'a=few'], 'few lacks 2 of 3 maps, first 0'),
         (['masks', 'a=broken'], '0.png is no image that can be read'),
         (['masks', 'a=soft', '--json', 'masks'], 'masks: '),
+        (['labels', 'a=soft'], '0.png holds nothing brighter than 1: salient pixels must be above'),
+        (['twice', 'a=soft'], 'twice has 0.bmp and 0.png: leave one out'),
     ],
 )
 def test_wrong_folders_end_in_one_line(folders, arguments, message, monkeypatch, capsys):
     monkeypatch.chdir(folders)
-    for name in ('empty', 'few', 'broken'):
+    for name in ('empty', 'few', 'broken', 'labels', 'twice'):
         Path(name).mkdir()
     Path('few/1.png').write_bytes(Path('soft/1.png').read_bytes())
     for index in range(3):
         Path(f'broken/{index}.png').write_bytes(b'no image')
+    cv2.imwrite('labels/0.png', np.eye(30, 40, dtype=np.uint8))
+    for name in ('0.bmp', '0.png'):
+        cv2.imwrite(f'twice/{name}', np.zeros((30, 40), np.uint8))
     assert run(*arguments) == 2
     error = capsys.readouterr().err
     assert message in error and error.count('\n') == 1
