@@ -149,7 +149,7 @@ def _theta_by_metric(theta: _Theta, metrics: list[str]) -> Mapping[str, Any]:
                 f'{", ".join(metrics)}'
             )
         return theta
-    if len(metrics) > 1 and theta != 'diagonal':
+    if len(metrics) > 1 and not (isinstance(theta, str) and theta == 'diagonal'):
         raise ValueError(
             f'theta of several metrics must be a dict with some of {", ".join(metrics)}, got '
             f'{theta!r}'
@@ -192,11 +192,16 @@ def _look_up(metric: str, theta: _Theta) -> SurrogateParameters:
         return parameters_from_dict({'metric': metric, **name})
     if isinstance(name, os.PathLike) or (isinstance(name, str) and name.endswith('.json')):
         return read_parameters(name)
-    if name == 'diagonal':
+    if isinstance(name, str) and name == 'diagonal':
         return diagonal(metric)
     if not isinstance(name, str) or name not in PUBLISHED:
         raise ValueError(
             'theta must be a list of numbers, a path ending in .json, a dict, or one of '
-            f'{", ".join(PUBLISHED)}, diagonal; got {name!r}'
+            f'{", ".join(PUBLISHED)}, diagonal; got {_shown(name)}'
         )
     return PUBLISHED[name]
+
+
+def _shown(value: object) -> str:
+    """What a user gave, in one line; of an array its type says what is wrong."""
+    return repr(value) if isinstance(value, str) else type(value).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -127,7 +128,8 @@ class LovaszSoftmaxLoss(SegmentationLoss):
         **kwargs: ``ignore_index`` as :class:`SegmentationLoss`.
 
     Raises:
-        ValueError: If ``classes`` is nothing of the above.
+        ValueError: If ``classes`` is nothing of the above, or ``class_weight`` no list of finite
+            numbers >= 0.
     """
 
     def __init__(
@@ -141,9 +143,15 @@ class LovaszSoftmaxLoss(SegmentationLoss):
         **kwargs: Any,
     ) -> None:
         super().__init__(loss_weight, loss_name, **kwargs)
-        if classes not in ('present', 'all') and not _is_channels(classes):
+        if not _is_channels(classes) and not (
+            isinstance(classes, str) and classes in ('present', 'all')
+        ):
             raise ValueError(
                 f"classes must be 'present', 'all' or a list of different channels, got {classes!r}"
+            )
+        if class_weight is not None and not _are_weights(class_weight):
+            raise ValueError(
+                f'class_weight must be a list of finite numbers >= 0, got {class_weight!r}'
             )
         self.classes = classes if isinstance(classes, str) else tuple(classes)
         self.per_image = per_image
@@ -197,5 +205,11 @@ class LovaszSoftmaxLoss(SegmentationLoss):
 def _is_channels(classes: object) -> bool:
     if isinstance(classes, str) or not isinstance(classes, Sequence) or not classes:
         return False
-    whole = all(isinstance(channel, int) and channel >= 0 for channel in classes)
+    whole = all(type(channel) is int and channel >= 0 for channel in classes)
     return whole and len(set(classes)) == len(classes)
+
+
+def _are_weights(values: object) -> bool:
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        return False
+    return all(isinstance(value, int | float) and 0 <= value < math.inf for value in values)

@@ -4,6 +4,7 @@ import copy
 import json
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import ConfigDict
@@ -135,6 +136,8 @@ BAD = [
     ({'tolerance': -1}, 'tolerance must be a whole number of pixels >= 0'),
     ({'theta': 'voc_iou'}, 'one of voc_miou, .*, diagonal; got .voc_iou.'),
     ({'theta': 3}, 'theta must be a list of numbers, a path ending in .json, a dict, or one of'),
+    ({'theta': torch.ones(12)}, 'theta must be a list of numbers, .*; got Tensor'),
+    ({'theta': np.ones(12)}, 'theta must be a list of numbers, .*; got ndarray'),
     ({'theta': [0.5] * 5}, r'theta of mIoU \(bezier, 2 segments\) must have 12 numbers, got 5'),
     ({'theta': [0.5] * 12, 'segments': 3}, r'\(bezier, 3 segments\) must have 20 numbers'),
     ({'theta': [0.5] * 12, 'parameterization': 'spline'}, 'must be one of bezier, linear'),

@@ -3,6 +3,7 @@
 from itertools import product
 
 import lovasz_oracle as oracle
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -226,10 +227,18 @@ def test_absent_classes_are_not_sorted(monkeypatch):
     assert rows == [2]
 
 
-@pytest.mark.parametrize('classes', ['some', [], [0, 0], [-1], [0.5], 3])
+@pytest.mark.parametrize(
+    'classes', ['some', [], [0, 0], [-1], [0.5], [True], 3, np.arange(2), torch.arange(2)]
+)
 def test_unknown_classes(classes):
     with pytest.raises(ValueError, match='classes must be'):
         LovaszSoftmaxLoss(classes=classes)
+
+
+@pytest.mark.parametrize('weights', ['1', 1, [-1, 1], [float('inf'), 1], ['1', 1]])
+def test_weights_of_classes_that_are_none(weights):
+    with pytest.raises(ValueError, match='class_weight must be a list of finite numbers'):
+        LovaszSoftmaxLoss(class_weight=weights)
 
 
 @pytest.mark.parametrize(
