@@ -33,6 +33,7 @@ from mmdet_alrp.engine.launch import prepare_launch
 from mmdet_alrp.engine.output_checks import check_place
 from mmdet_alrp.engine.run_config import (
     add_common_options,
+    build_loops,
     build_runner,
     exit_status_of,
     load_config,
@@ -183,6 +184,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     prepare_launch(cfg)
     runner = build_runner(cfg)
     check_weights(runner.model, args.checkpoint, 'checkpoint')
+    build_loops(runner, 'test_loop')
     if args.out is not None:
         collect_predictions(runner, args.out)
     if submission is not None:

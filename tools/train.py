@@ -22,6 +22,7 @@ from mmdet_alrp.engine.input_checks import check_checkpoint, check_data, check_l
 from mmdet_alrp.engine.launch import prepare_launch
 from mmdet_alrp.engine.run_config import (
     add_common_options,
+    build_loops,
     build_runner,
     exit_status_of,
     load_config,
@@ -85,6 +86,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     runner = build_runner(cfg)
     if args.resume not in (None, 'auto'):
         check_weights(runner.model, args.resume, '--resume')
+    build_loops(runner, 'train_loop', 'val_loop')
     runner.train()
 
 

@@ -34,6 +34,10 @@ LAYOUTS = {
         'CamVid goes under {root}: images/train/, images/val/, and as PNG of the class indices '
         'masks/train/, masks/val/; 255 is ignored'
     ),
+    **dict.fromkeys(
+        ('VOC2012', 'cityscapes', 'saliency'),
+        'docs/segmentation.md ("Data") says where to get it and how it goes under {root}',
+    ),
     'bccd': 'the README says where to get BCCD and how it goes under {root}',
 }
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import ast
+import contextlib
 import difflib
 import inspect
 import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,12 @@ from mmdet_alrp.command_line import UsageError
 
 from .launch import finish_launch, in_cpu_group, is_first_process
 from .output_checks import check_folder
-from .segmentation_runs import check_toolbox, explain_config_error
+from .segmentation_runs import (
+    check_classes,
+    check_toolbox,
+    explain_config_error,
+    is_segmentation,
+)
 
 # Top-level config keys with a meaning that are no argument of Runner
 OTHER_KEYS = ('custom_imports', 'runner_type', 'tta_model', 'tta_pipeline', 'model_wrapper_cfg')
@@ -32,7 +39,7 @@ TOOLBOXES = ('mmdet_alrp', 'mmdet', 'mmseg', 'mmengine', 'mmcv')
 
 
 class ConfigOptions(DictAction):
-    """``DictAction`` that reports what is not of the form ``key=value`` as wrong use."""
+    """``DictAction`` that takes ``key={...}`` too and reports wrong forms as wrong use."""
 
     def __call__(
         self,
@@ -42,13 +49,23 @@ class ConfigOptions(DictAction):
         option_string: str | None = None,
     ) -> None:
         """Collect the pairs of one ``--cfg-options``."""
+        flat, nested = [], {}
         for pair in values or []:
-            if not pair.partition('=')[0] or '=' not in pair:
+            key, equals, value = pair.partition('=')
+            if not key or not equals:
                 parser.error(f'{option_string}: must be key=value, got {pair!r}')
+            if not value.startswith('{'):
+                flat.append(pair)
+                continue
+            try:
+                nested[key] = ast.literal_eval(value)
+            except (ValueError, SyntaxError):
+                parser.error(f'{option_string}: {key} must be a dict in Python, got {value!r}')
         try:
-            super().__call__(parser, namespace, values, option_string)
+            super().__call__(parser, namespace, flat, option_string)
         except AssertionError as error:  # brackets that do not match
             parser.error(f'{option_string}: {error}')
+        setattr(namespace, self.dest, {**(getattr(namespace, self.dest) or {}), **nested})
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +77,7 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
         action=ConfigOptions,
         metavar='KEY=VALUE',
         help='settings that replace those of the config, such as optim_wrapper.optimizer.lr=0.01; '
-        'a list is key="[a,b]" or key=a,b',
+        'a list is key="[a,b]" or key=a,b, a dict key="{\'a\':1}"',
     )
     parser.add_argument(
         '--launcher',
@@ -152,9 +169,32 @@ def build_runner(cfg: Config) -> Runner:
         UsageError: If a part of these toolboxes refuses its settings, or a type is not registered.
             What goes wrong in other code keeps its traceback.
     """
-    try:
+    with _refusals_as_usage(cfg):
         return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    except (AssertionError, KeyError, TypeError, ValueError) as error:
+
+
+def build_loops(runner: Runner, *names: str) -> None:
+    """Build loops of a runner, which else come with its run: their data sets and evaluators.
+
+    Args:
+        runner: The runner.
+        names: Any of train_loop, val_loop, test_loop.
+
+    Raises:
+        UsageError: As :func:`build_runner`, or if the classes of a data set are not the model's.
+    """
+    for name in names:
+        with _refusals_as_usage(runner.cfg):
+            loop = getattr(runner, name)
+        if loop is not None and is_segmentation(runner.cfg):
+            check_classes(runner.model, getattr(loop.dataloader, 'dataset', None))
+
+
+@contextlib.contextmanager
+def _refusals_as_usage(cfg: Config) -> Iterator[None]:
+    try:
+        yield
+    except (AssertionError, KeyError, OSError, TypeError, ValueError) as error:
         if not _is_refusal(error):
             raise
         raise UsageError(f'{cfg.filename}: {_one_line(error)}') from None
@@ -164,6 +204,14 @@ def _is_refusal(error: Exception) -> bool:
     """Whether an error comes straight from a toolbox, or from its call with wrong arguments."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return frame.f_globals.get('__name__', '').partition('.')[0] in TOOLBOXES
+
+
+def _last_word(error: UsageError) -> str:
+    """Return the message alone where a data loader's worker has put its traceback before it."""
+    text = str(error)
+    if 'Original Traceback' not in text:
+        return text
+    return text.strip().splitlines()[-1].partition('Error: ')[2]
 
 
 def exit_status_of(main: Callable[[], None], tool: str) -> int:
@@ -180,7 +228,7 @@ def exit_status_of(main: Callable[[], None], tool: str) -> int:
     except UsageError as error:
         status = 2
         if is_first_process():
-            print(f'{tool}: error: {error}', file=sys.stderr)  # noqa: T201 - a tool's last word
+            print(f'{tool}: error: {_last_word(error)}', file=sys.stderr)  # noqa: T201
     except Exception:  # shown here, not swallowed: see finish_launch for the way out of a CPU group
         if not in_cpu_group():
             raise

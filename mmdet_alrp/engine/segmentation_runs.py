@@ -8,6 +8,7 @@ from copy import deepcopy
 from importlib import import_module
 
 from mmengine.config import Config, ConfigDict
+from torch import nn
 
 from mmdet_alrp.command_line import UsageError
 from mmdet_alrp.compatibility import is_importable
@@ -35,6 +36,26 @@ def check_toolbox(cfg: Config) -> None:
     except (ImportError, AssertionError) as error:  # its own check of versions is an assertion
         reason = ' '.join(str(error).split())[:200]
         raise UsageError(f'MMSegmentation does not fit what is installed: {reason}') from None
+
+
+def check_classes(model: nn.Module, dataset: object) -> None:
+    """Check that a model has as many classes as a data set, which says so before it is trained.
+
+    Args:
+        model: Model of MMSegmentation, maybe wrapped.
+        dataset: Data set; one without a list of classes passes.
+
+    Raises:
+        UsageError: If the numbers differ.
+    """
+    classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
+    for name, part in model.named_modules() if classes else ():
+        count = getattr(part, 'num_classes', None)
+        if hasattr(part, 'loss_decode') and type(count) is int and count != len(classes):
+            raise UsageError(
+                f'{name} has num_classes={count}, but {type(dataset).__name__} has '
+                f'{len(classes)} classes: {", ".join(map(str, classes))[:100]}'
+            )
 
 
 def explain_config_error(error: BaseException) -> str:

@@ -193,6 +193,58 @@ def test_what_segmentation_has_not_is_refused(options, expected, tmp_path, capsy
     assert expected in line
 
 
+@pytest.mark.parametrize(
+    ('name', 'option', 'expected'),
+    [
+        ('asl_miou', 'model.decode_head.loss_decode.theta=none.json', 'parameters at none.json'),
+        ('asl_miou', 'model.decode_head.loss_decode.target_metric=mIOU', "Acc, gAcc, got 'mIOU'"),
+        ('ce', 'val_evaluator.0.metrics=mIuO', "gAcc; got 'mIuO'"),
+        ('ce', 'val_evaluator.0.beta=1', "unexpected keyword argument 'beta'"),
+        ('ce', 'model.decode_head.num_classes=9', 'num_classes=9, but ShapesSemanticDataset has 6'),
+        ('ce', 'model.decode_head.loss_decode={1', 'must be a dict in Python'),
+    ],
+)
+def test_wrong_settings_are_refused_before_training(
+    name, option, expected, sets, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr('mmengine.runner.Runner.train', None)
+    options = options_of(tmp_path.name, sets)
+    command = [CONFIGS / f'{name}_fcn_r18_shapes.py', '--work-dir', tmp_path, *options, option]
+    if '{' in option:
+        with pytest.raises(SystemExit):
+            run('train', *command)
+        assert expected in capsys.readouterr().err
+    else:
+        assert expected in last_line(capsys, 'train', *command)
+
+
+def test_another_loss_from_the_command_line(sets, tmp_path, monkeypatch):
+    heads = []
+    monkeypatch.setattr(
+        'mmengine.runner.Runner.train', lambda self: heads.append(self.model.decode_head)
+    )
+    loss = {'_delete_': True, 'type': 'AutoSegLoss', 'target_metric': {'mIoU': 1.0, 'BIoU': 0.5}}
+    config = CONFIGS / 'ce_fcn_r18_shapes.py'
+    run(
+        'train',
+        config,
+        '--work-dir',
+        tmp_path,
+        *options_of('another', sets),
+        f'model.decode_head.loss_decode={loss}',
+    )
+    assert type(heads[0].loss_decode).__name__ == 'AutoSegLoss'
+
+
+def test_wrong_masks_end_in_one_line_from_a_worker_too(sets, tmp_path, capsys):
+    changes = {'train_dataloader.dataset.data_root': sets / 'semantic'}
+    changes |= {'train_dataloader.num_workers': 1}
+    config = CONFIGS / 'bce_fpn_r18_saliency.py'
+    options = options_of('worker_saliency', sets, **changes)
+    command = [config, '--work-dir', tmp_path, *options]
+    assert 'nothing brighter than' in last_line(capsys, 'train', *command)
+
+
 def test_missing_toolbox_names_the_extra(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(segmentation_runs, 'is_importable', lambda module: module != 'mmseg')
     line = one_line_error(capsys, 'train', CONFIGS / 'ce_fcn_r18_shapes.py', '--work-dir', tmp_path)
