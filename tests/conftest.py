@@ -14,14 +14,18 @@ DEVICES = ['cpu', *(['cuda'] if torch.cuda.is_available() else [])]
 
 
 def pytest_configure() -> None:
-    """Have MMEngine read each index of a toolbox's configs once.
-
-    It reads all of them again, a second of parsing YAML, for every `_base_` in another package.
-    """
+    # MMEngine reads all indices of a toolbox's configs again, a second of parsing YAML, for every
+    # `_base_` that lies in it: here once.
     with suppress(ModuleNotFoundError):
         from mmengine.config import utils
 
         utils.load = cache(utils.load)
+    with suppress(ModuleNotFoundError):
+        from hypothesis import HealthCheck, settings
+
+        # How fast inputs are drawn depends on what else the machine does.
+        settings.register_profile('any machine', suppress_health_check=[HealthCheck.too_slow])
+        settings.load_profile('any machine')
 
 
 @pytest.fixture(params=DEVICES)
