@@ -119,7 +119,7 @@ def test_submission_that_leaves_images_out_is_refused(tiny_config, trained, tmp_
         (['--submission', 'found.json'], '--submission must name a .zip file'),
         (['--submission', '/proc/found.zip'], '/proc takes no files'),
         (
-            ['--show-dir', 'drawn', '--cfg-options', 'default_hooks={}'],
+            ['--show-dir', 'drawn', '--cfg-options', "default_hooks={'_delete_': True}"],
             '--show and --show-dir need the hook',
         ),
         (
