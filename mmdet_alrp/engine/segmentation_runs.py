@@ -67,8 +67,11 @@ def draw_masks(cfg: Config, args: argparse.Namespace) -> None:
     """Make MMSegmentation's hook draw every image.
 
     Its hook knows no folder; its back end does, so that the pictures lie in the run of the work
-    dir, as MMDetection's do.
+    dir, as MMDetection's do. It also asks for the training iteration, for which the training data
+    would be loaded: without a training loop that is 0.
     """
+    for name in ('train_cfg', 'train_dataloader', 'optim_wrapper', 'param_scheduler'):
+        cfg.pop(name, None)
     hook = cfg.default_hooks.visualization
     hook.update(draw=True, interval=1)
     if args.show:

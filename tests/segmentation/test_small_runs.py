@@ -101,7 +101,9 @@ def test_trains_resumes_and_tests_with_pictures(name, metrics, sets, tmp_path):
     checkpoint = tmp_path / 'run' / 'epoch_2.pth'
     torch.load(checkpoint, weights_only=True)
     out = ['--show-dir', 'pictures', '--out', tmp_path / 'found.pkl']
-    test = options_of(name, sets, **{'visualizer.name': f'{name}_3'})
+    # A machine that only tests has no training data.
+    absent = {'train_dataloader.dataset.data_root': str(tmp_path / 'nowhere')}
+    test = options_of(name, sets, **{'visualizer.name': f'{name}_3'}, **absent)
     run('test', config, checkpoint, '--work-dir', tmp_path / 'test', *out, *test)
     pictures = sorted(tmp_path.glob('test/*/pictures/*.png'))
     assert len(pictures) == 4
