@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from mmdet_alrp.segmentation.edges import check_tolerance
 from .base import SegmentationLoss
 from .published import PUBLISHED
 from .surrogate_files import parameters_from_dict, read_parameters
-from .surrogate_parameters import SurrogateParameters, diagonal
+from .surrogate_parameters import SurrogateParameters, diagonal, metric_weights
 from .surrogates import SURROGATES, SoftPrediction
 
 _Theta = Sequence[float] | str | os.PathLike[str] | Mapping[str, Any] | SurrogateParameters | None
@@ -77,7 +76,7 @@ class AutoSegLoss(SegmentationLoss):
     ) -> None:
         super().__init__(loss_weight, loss_name, ignore_index)
         check_tolerance(tolerance)
-        self.metric_weights = _metric_weights(target_metric)
+        self.metric_weights = metric_weights(target_metric)
         thetas = _theta_by_metric(theta, list(self.metric_weights))
         self.parameters_of = {
             metric: _parameters(metric, thetas.get(metric), parameterization, segments)
@@ -118,23 +117,6 @@ class AutoSegLoss(SegmentationLoss):
     def extra_repr(self) -> str:
         """Name the metrics and their weights where the model is printed."""
         return f'target_metric={self.metric_weights}, tolerance={self.tolerance}'
-
-
-def _metric_weights(target_metric: str | Mapping[str, float]) -> dict[str, float]:
-    weights = {target_metric: 1.0} if isinstance(target_metric, str) else target_metric
-    if not isinstance(weights, Mapping) or not weights:
-        raise ValueError(
-            f'target_metric must be a metric or a dict of metrics with weights, got {weights!r}'
-        )
-    for metric, weight in weights.items():
-        if metric not in SURROGATES:
-            raise ValueError(
-                f'target_metric must be one or more of {", ".join(SURROGATES)}, got {metric!r}'
-            )
-        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not is_number or not 0 < weight < math.inf:
-            raise ValueError(f'weight of {metric} in target_metric must be > 0, got {weight!r}')
-    return {metric: float(weight) for metric, weight in weights.items()}
 
 
 def _theta_by_metric(theta: _Theta, metrics: list[str]) -> Mapping[str, Any]:

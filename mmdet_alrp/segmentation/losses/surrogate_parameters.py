@@ -143,6 +143,31 @@ def num_parameters(
     return SURROGATES[metric].num_curves * size
 
 
+def metric_weights(target_metric: str | Mapping[str, float]) -> dict[str, float]:
+    """List the metrics of a target with their weights in its sum.
+
+    Args:
+        target_metric: A metric, or a dict of metrics with weights > 0.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    weights = {target_metric: 1.0} if isinstance(target_metric, str) else target_metric
+    if not isinstance(weights, Mapping) or not weights:
+        raise ValueError(
+            f'target_metric must be a metric or a dict of metrics with weights, got {weights!r}'
+        )
+    for metric, weight in weights.items():
+        if metric not in SURROGATES:
+            raise ValueError(
+                f'target_metric must be one or more of {", ".join(SURROGATES)}, got {metric!r}'
+            )
+        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not is_number or not 0 < weight < math.inf:
+            raise ValueError(f'weight of {metric} in target_metric must be > 0, got {weight!r}')
+    return {metric: float(weight) for metric, weight in weights.items()}
+
+
 def inner_points(curves: Sequence[Curve]) -> tuple[float, ...]:
     """List x, y of the inner control points of curves, as ``control_points`` does."""
     return tuple(value for curve in curves for point in curve.points[1:-1] for value in point)
