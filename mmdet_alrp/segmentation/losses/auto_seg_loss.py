@@ -15,7 +15,7 @@ from mmdet_alrp.segmentation.edges import check_tolerance
 
 from .base import SegmentationLoss
 from .published import PUBLISHED
-from .surrogate_files import parameters_from_dict, read_parameters
+from .surrogate_files import parameters_from_dict, read_all_parameters
 from .surrogate_parameters import SurrogateParameters, diagonal, metric_weights
 from .surrogates import SURROGATES, SoftPrediction
 
@@ -40,9 +40,10 @@ class AutoSegLoss(SegmentationLoss):
         target_metric: mIoU, FWIoU, BIoU, BF1, mAcc or gAcc, or a dict of them with their weights in
             a sum.
         theta: Parameters of the curves: a list as searched; the path of a json file that a search
-            wrote; the name of a published one, such as 'voc_miou'; 'diagonal', the metric made soft
-            without a search; a dict with the contents of such a file; or a dict of any of these by
-            metric. None, and a metric the dict leaves out, take those published for VOC.
+            wrote, for one metric or several; the name of a published one, such as 'voc_miou';
+            'diagonal', the metric made soft without a search; a dict with the contents of a file
+            for one metric; or a dict of any of these by metric. None, and a metric the dict leaves
+            out, take those published for VOC; a file must hold those of all metrics.
         parameterization: 'bezier' or 'linear'; None is what ``theta`` says, or 'bezier'.
         segments: Segments of a curve; None is what ``theta`` says, for a list 2 Bezier or 5 linear
             ones.
@@ -131,10 +132,15 @@ def _theta_by_metric(theta: _Theta, metrics: list[str]) -> Mapping[str, Any]:
                 f'{", ".join(metrics)}'
             )
         return theta
+    if len(metrics) > 1 and _is_file(theta):
+        found = read_all_parameters(theta)
+        for metric in metrics:
+            _check_holds(theta, found, metric)
+        return found
     if len(metrics) > 1 and not (isinstance(theta, str) and theta == 'diagonal'):
         raise ValueError(
-            f'theta of several metrics must be a dict with some of {", ".join(metrics)}, got '
-            f'{theta!r}'
+            f'theta of several metrics must be a dict with some of {", ".join(metrics)}, a json '
+            f'file with all of them or diagonal, got {theta!r}'
         )
     return dict.fromkeys(metrics, theta)
 
@@ -172,8 +178,13 @@ def _look_up(metric: str, theta: _Theta) -> SurrogateParameters:
         return name
     if isinstance(name, Mapping):
         return parameters_from_dict({'metric': metric, **name})
-    if isinstance(name, os.PathLike) or (isinstance(name, str) and name.endswith('.json')):
-        return read_parameters(name)
+    if _is_file(name):
+        found = read_all_parameters(name)
+        if len(found) == 1:
+            # Maybe of another metric with as many curves.
+            return next(iter(found.values()))
+        _check_holds(name, found, metric)
+        return found[metric]
     if isinstance(name, str) and name == 'diagonal':
         return diagonal(metric)
     if not isinstance(name, str) or name not in PUBLISHED:
@@ -182,6 +193,20 @@ def _look_up(metric: str, theta: _Theta) -> SurrogateParameters:
             f'{", ".join(PUBLISHED)}, diagonal; got {_shown(name)}'
         )
     return PUBLISHED[name]
+
+
+def _is_file(theta: object) -> bool:
+    return isinstance(theta, os.PathLike) or (isinstance(theta, str) and theta.endswith('.json'))
+
+
+def _check_holds(
+    path: str | os.PathLike[str], found: Mapping[str, SurrogateParameters], metric: str
+) -> None:
+    if metric not in found:
+        raise ValueError(
+            f'{path} holds parameters of {" and ".join(found)}, not of {metric}: search for '
+            f'{metric} too, or give theta as a dict by metric'
+        )
 
 
 def _shown(value: object) -> str:

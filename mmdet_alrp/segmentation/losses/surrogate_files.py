@@ -10,6 +10,10 @@ A file is one json object::
 function after function; of Bezier segments all are in [0, 1], x then y, point after point.
 ``control_points`` lists x, y of the inner points, function after function; beside ``theta`` they
 are what follows from it. ``info`` is free.
+
+A file with the parameters of several metrics, for a weighted sum, holds such an object for each::
+
+    {"mIoU": {"theta": [...], ...}, "BF1": {"theta": [...], ...}, "info": {...}}
 """
 
 from __future__ import annotations
@@ -22,10 +26,30 @@ from pathlib import Path
 from typing import Any
 
 from .surrogate_parameters import SurrogateParameters, inner_points
+from .surrogates import SURROGATES
 
 
 def read_parameters(path: str | os.PathLike[str]) -> SurrogateParameters:
-    """Read a file of parameters.
+    """Read a file with the parameters of one metric.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is no json, not as the module describes, or of several metrics; the
+            message names the file.
+    """
+    found = read_all_parameters(path)
+    if len(found) > 1:
+        raise ValueError(
+            f'{path} holds parameters of {" and ".join(found)}: expected those of one metric'
+        )
+    return next(iter(found.values()))
+
+
+def read_all_parameters(path: str | os.PathLike[str]) -> dict[str, SurrogateParameters]:
+    """Read a file with the parameters of one metric or several.
+
+    Returns:
+        The parameters of each metric.
 
     Raises:
         FileNotFoundError: If there is none.
@@ -38,7 +62,10 @@ def read_parameters(path: str | os.PathLike[str]) -> SurrogateParameters:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f'{path} is no json file of surrogate parameters: {error}') from error
     try:
-        return parameters_from_dict(content)
+        if isinstance(content, dict) and any(key in SURROGATES for key in content):
+            return _parameters_by_metric(content)
+        found = parameters_from_dict(content)
+        return {found.metric: found}
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from error
 
@@ -60,23 +87,57 @@ def parameters_from_dict(content: Any) -> SurrogateParameters:
     return SurrogateParameters(**{key: content[key] for key in known if key in content})
 
 
+def _parameters_by_metric(content: dict[str, Any]) -> dict[str, SurrogateParameters]:
+    found = {}
+    for metric, entry in content.items():
+        if metric == 'info':
+            continue
+        if metric not in SURROGATES:
+            raise ValueError(
+                f'unknown key {metric!r} beside metrics; known are {", ".join(SURROGATES)} and info'
+            )
+        if not isinstance(entry, dict) or entry.get('metric', metric) != metric:
+            raise ValueError(f'expected an object with parameters of {metric}, got {entry!r}')
+        found[metric] = parameters_from_dict({'metric': metric, **entry})
+    return found
+
+
+def parameters_to_dict(parameters: SurrogateParameters) -> dict[str, Any]:
+    """List what a file holds; :func:`parameters_from_dict` takes it.
+
+    Control points are added to ``theta`` where its ends are fixed.
+    """
+    content = {key: value for key, value in asdict(parameters).items() if value is not None}
+    if parameters.truth_table:
+        content['control_points'] = inner_points(parameters.curves)
+    return content
+
+
 def write_parameters(
     path: str | os.PathLike[str],
-    parameters: SurrogateParameters,
+    parameters: SurrogateParameters | Mapping[str, SurrogateParameters],
     info: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a file that :func:`read_parameters` and ``AutoSegLoss(theta=path)`` take.
+    """Write a file that :func:`read_all_parameters` and ``AutoSegLoss(theta=path)`` take.
 
     It appears whole or not at all: a draft beside it is renamed.
 
     Args:
         path: File to write; a file there is replaced.
-        parameters: What to write; control points are added to ``theta`` where its ends are fixed.
+        parameters: What to write, of one metric, or of each metric of a sum by its name.
         info: Anything about the search that json can hold.
+
+    Raises:
+        ValueError: If parameters stand under the name of another metric, or there are none.
     """
-    content = {key: value for key, value in asdict(parameters).items() if value is not None}
-    if parameters.truth_table:
-        content['control_points'] = inner_points(parameters.curves)
+    if isinstance(parameters, SurrogateParameters):
+        parameters = {parameters.metric: parameters}
+    wrong = [name for name, entry in parameters.items() if name != entry.metric]
+    if wrong or not parameters:
+        raise ValueError(f'parameters must stand under their metrics, not {wrong or "be none"}')
+    contents = {metric: parameters_to_dict(entry) for metric, entry in parameters.items()}
+    # That of one metric is flat.
+    content = contents if len(contents) > 1 else next(iter(contents.values()))
     if info is not None:
         content['info'] = dict(info)
     path = Path(path)

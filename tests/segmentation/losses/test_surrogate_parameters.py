@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 
 from mmdet_alrp.segmentation.losses import (
     PUBLISHED,
+    AutoSegLoss,
     SurrogateParameters,
     num_parameters,
+    parameters_to_dict,
+    read_all_parameters,
     read_parameters,
     write_parameters,
 )
@@ -100,6 +103,85 @@ def test_a_file_gives_back_what_was_written(kind, segments, truth_table, monoton
     assert content['metric'] == 'mIoU' and content['info'] == {'reward': 0.5}
     assert ('control_points' in content) is truth_table
     assert [entry.name for entry in tmp_path.iterdir()] == ['found.json']
+
+
+SEVERAL = {
+    'mIoU': SurrogateParameters('mIoU', [0.3] * 12),
+    'BF1': SurrogateParameters('BF1', [0.4] * 8, segments=1),
+}
+
+
+def test_a_file_holds_the_parameters_of_several_metrics(tmp_path):
+    path = tmp_path / 'found.json'
+    write_parameters(path, SEVERAL, info={'reward': 0.5})
+    content = json.loads(path.read_text())
+    assert list(content) == ['mIoU', 'BF1', 'info']
+    read = read_all_parameters(path)
+    assert {metric: entry.theta for metric, entry in read.items()} == {
+        metric: entry.theta for metric, entry in SEVERAL.items()
+    }
+    with pytest.raises(ValueError, match=r'found\.json holds parameters of mIoU and BF1: expected'):
+        read_parameters(path)
+
+
+def test_a_file_of_one_metric_has_one_form_and_both_are_read(tmp_path):
+    flat, nested = tmp_path / 'flat.json', tmp_path / 'nested.json'
+    write_parameters(flat, {'BF1': SEVERAL['BF1']})
+    assert json.loads(flat.read_text())['metric'] == 'BF1'
+    nested.write_text(json.dumps({'BF1': {'theta': [0.4] * 8, 'segments': 1}}))
+    for path in (flat, nested):
+        assert read_parameters(path).theta == SEVERAL['BF1'].theta
+        assert list(read_all_parameters(path)) == ['BF1']
+
+
+@pytest.mark.parametrize('wrong', [{}, {'BF1': SEVERAL['mIoU']}])
+def test_parameters_are_written_under_their_own_metric_only(wrong, tmp_path):
+    with pytest.raises(ValueError, match='parameters must stand under their metrics'):
+        write_parameters(tmp_path / 'found.json', wrong)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ({'mIoU': {'theta': [0.3] * 12}, 'F1': {}}, "unknown key 'F1' beside metrics; known are"),
+        ({'mIoU': [0.3] * 12}, 'expected an object with parameters of mIoU'),
+        ({'mIoU': {'metric': 'BF1', 'theta': [0.3] * 24}}, 'expected an object with parameters of'),
+        ({'mIoU': {'theta': [0.3] * 11}}, 'theta of mIoU .* must have 12 numbers, got 11'),
+    ],
+)
+def test_a_mistake_in_a_file_of_several_metrics_is_named_in_one_line(content, message, tmp_path):
+    path = tmp_path / 'bad.json'
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message) as caught:
+        read_all_parameters(path)
+    assert str(path) in str(caught.value) and '\n' not in str(caught.value)
+
+
+def test_a_loss_takes_those_of_its_metrics_from_a_file(tmp_path):
+    path = tmp_path / 'found.json'
+    write_parameters(path, SEVERAL)
+    both = AutoSegLoss({'BF1': 0.5, 'mIoU': 1}, theta=str(path))
+    assert {metric: entry.theta for metric, entry in both.parameters_of.items()} == {
+        metric: entry.theta for metric, entry in SEVERAL.items()
+    }
+    assert AutoSegLoss('mIoU', theta=path).parameters_of['mIoU'].theta == (0.3,) * 12
+    mixed = AutoSegLoss({'BIoU': 1, 'mIoU': 1}, theta={'mIoU': path, 'BIoU': 'diagonal'})
+    assert mixed.parameters_of['mIoU'].theta == (0.3,) * 12
+    contents = {metric: parameters_to_dict(entry) for metric, entry in SEVERAL.items()}
+    assert AutoSegLoss({'mIoU': 1, 'BF1': 1}, theta=contents).parameters_of == both.parameters_of
+
+
+@pytest.mark.parametrize('target', ['FWIoU', {'mIoU': 1, 'FWIoU': 1}])
+def test_a_metric_that_a_file_leaves_out_is_named_in_one_line(target, tmp_path):
+    path = tmp_path / 'found.json'
+    write_parameters(path, SEVERAL)
+    with pytest.raises(ValueError, match=r'found\.json holds parameters of mIoU and BF1, not') as e:
+        AutoSegLoss(target, theta=path)
+    assert '\n' not in str(e.value)
+    write_parameters(path, SEVERAL['mIoU'])
+    with pytest.raises(ValueError, match='holds parameters of mIoU, not of BF1'):
+        AutoSegLoss({'mIoU': 1, 'BF1': 1}, theta=path)
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one_and_no_draft(tmp_path):
