@@ -1,0 +1,267 @@
+"""Search the parameters of a surrogate loss for a segmentation metric (Auto Seg-Loss)."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+try:
+    from mmdet_alrp.command_line import OneLineParser, UsageError
+except ModuleNotFoundError as missing:
+    if missing.name != 'mmdet_alrp':
+        raise
+    # Not installed: the package lies beside this folder.
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from mmdet_alrp.command_line import OneLineParser, UsageError
+
+from mmengine.config import Config
+
+from mmdet_alrp.engine.input_checks import check_data
+from mmdet_alrp.engine.run_config import ConfigOptions, exit_status_of, load_config
+from mmdet_alrp.segmentation.losses.surrogate_files import parameters_to_dict
+from mmdet_alrp.segmentation.search import SearchSpace, build_algorithm
+from mmdet_alrp.segmentation.search.executors import build_executor
+from mmdet_alrp.segmentation.search.outputs import write_found, write_pictures
+from mmdet_alrp.segmentation.search.progress import Progress, duration, printing
+from mmdet_alrp.segmentation.search.proxy import ProxyTask, prepare_proxy, training_seed
+from mmdet_alrp.segmentation.search.records import (
+    FILE_NAME,
+    SearchRecord,
+    check_same_settings,
+    read_record,
+)
+from mmdet_alrp.segmentation.search.search import (
+    SearchParts,
+    run_search,
+    sample_folder,
+)
+from mmdet_alrp.segmentation.search.settings import (
+    ALGORITHMS,
+    config_digest,
+    parameter_file,
+    search_settings,
+    target_name,
+)
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the parsed command line."""
+    parser = OneLineParser(description=__doc__, prog='search_loss.py')
+    parser.add_argument('config', help='config of a search, with search=dict(...)')
+    parser.add_argument(
+        '--work-dir',
+        help='folder of record, parameters, pictures and report (work_dirs/CONFIG, with _random '
+        'and _seedN behind it where those options are given)',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=ConfigOptions,
+        metavar='KEY=VALUE',
+        help='settings that replace those of the config, such as search.rounds=4',
+    )
+    parser.add_argument(
+        '--algorithm',
+        choices=list(ALGORITHMS),
+        help='instead of that of the config; random is the baseline at the same number of samples',
+    )
+    parser.add_argument('--seed', type=int, metavar='N', help='instead of that of the config')
+    parser.add_argument('--workers', type=int, metavar='N', help='trainings side by side')
+    parser.add_argument(
+        '--resume', action='store_true', help='go on with the search of the work dir'
+    )
+    parser.add_argument(
+        '--dry-run',
+        action='store_true',
+        help='train with one sample, say what the search would cost, and leave nothing behind',
+    )
+    parser.add_argument(
+        '--compare',
+        nargs='+',
+        type=Path,
+        default=[],
+        metavar='DIR',
+        help='other searches to draw beside this one, such as that of --algorithm random',
+    )
+    parser.set_defaults(launcher='none', local_rank=0)
+    return parser.parse_args(argv)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A search as the command line asks for it.
+
+    Args:
+        settings: Of the search, as they go into its record.
+        proxy: Config of the proxy training.
+        space: What is searched.
+        work_dir: Where everything goes.
+    """
+
+    settings: dict[str, Any]
+    proxy: Config
+    space: SearchSpace
+    work_dir: Path
+
+    def parts(self, folder: Path, **more: Any) -> SearchParts:
+        """Put a search together whose files are in ``folder``; the proxy's config goes there.
+
+        Raises:
+            UsageError: If algorithm or executor refuse their settings.
+        """
+        seed = self.settings['seed']
+        try:
+            algorithm = build_algorithm(self.settings['algorithm'], self.space, seed)
+            executor = build_executor(self.settings['executor'])
+        except (ValueError, TypeError, ImportError) as error:
+            raise UsageError(f'search: {error}') from None
+        config_file = folder / 'proxy.py'
+
+        def make_task(index: int, place: int, sample: tuple[float, ...]) -> ProxyTask:
+            found = self.space.decode(sample)
+            return ProxyTask(
+                round=index,
+                index=place,
+                config_file=str(config_file),
+                theta={metric: parameters_to_dict(entry) for metric, entry in found.items()},
+                seed=training_seed(seed, index),
+                folder=str(sample_folder(folder, index, place)),
+            )
+
+        return SearchParts(algorithm, executor, make_task, **more)
+
+
+def make_plan(args: argparse.Namespace) -> Plan:
+    """Read the config and check everything that can be checked before a training.
+
+    Raises:
+        UsageError: If something is wrong with it, in one line.
+    """
+    cfg = load_config(args)
+    settings = search_settings(cfg, args.algorithm, args.seed, args.workers)
+    check_data(cfg, ('train',))
+    work_dir = cfg.work_dir
+    if args.work_dir is None:
+        work_dir += '_random' if args.algorithm == 'random' else ''
+        work_dir += '' if args.seed is None else f'_seed{args.seed}'
+    try:
+        space = SearchSpace(settings['target_metric'], **settings['space'])
+        proxy = prepare_proxy(cfg)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f'{args.config}: {error}') from None
+    settings = {'config': Path(args.config).name, **settings, 'proxy': config_digest(proxy)}
+    return Plan(settings, proxy, space, Path(work_dir))
+
+
+def dry_run(plan: Plan) -> None:
+    """Train with one sample in a temporary folder and say what the whole search would cost."""
+    with tempfile.TemporaryDirectory(prefix='search_loss_') as name:
+        folder = Path(name)
+        parts = plan.parts(folder)
+        plan.proxy.dump(folder / 'proxy.py')
+        samples = parts.algorithm.propose()
+        with contextlib.closing(parts.executor):
+            (result,) = parts.executor.run([parts.make_task(0, 0, samples[0])])
+    if result.failure:
+        raise UsageError(f'the sample that was tried failed: {result.failure}')
+    rounds = plan.settings['rounds']
+    workers = plan.settings['executor'].get('workers', 1)
+    waves = rounds * -(-len(samples) // workers)
+    total = rounds * len(samples)
+    print(
+        f'one sample: {result.seconds:.1f} s, {target_name(plan.settings["target_metric"])} '
+        f'{result.reward:.4f}'
+    )
+    print(f'search: {rounds} rounds x {len(samples)} samples = {total} samples')
+    print(
+        f'cost: {duration(total * result.seconds)} of one worker; about '
+        f'{duration(waves * result.seconds)} with {workers} of them side by side, if they do not '
+        'slow each other down'
+    )
+
+
+def open_record(plan: Plan, resume: bool) -> SearchRecord:
+    """Return an empty record, or with ``--resume`` that of the work dir.
+
+    Raises:
+        UsageError: If the work dir holds a search already, or for ``--resume`` none, or one with
+            other settings.
+    """
+    exists = (plan.work_dir / FILE_NAME).is_file()
+    if exists and not resume:
+        raise UsageError(
+            f'{plan.work_dir} holds a search already: go on with it by --resume, or give another '
+            '--work-dir'
+        )
+    if not resume:
+        return SearchRecord(plan.settings)
+    record = read_record(plan.work_dir)
+    check_same_settings(record.settings, plan.settings)
+    if plan.settings['rounds'] < len(record.rounds):
+        raise UsageError(
+            f'--resume: {len(record.rounds)} rounds are done or begun, more than search.rounds='
+            f'{plan.settings["rounds"]}'
+        )
+    record.settings = plan.settings
+    return record
+
+
+def search(plan: Plan, resume: bool, compare: Sequence[Path]) -> None:
+    """Run or resume the search and write what it finds, round by round."""
+    others = {folder.resolve().name: read_record(folder) for folder in compare}
+    record = open_record(plan, resume)
+
+    def after_round(record: SearchRecord) -> None:
+        found = plan.space.decode(record.winner['sample'])
+        write_found(record, found, plan.work_dir)
+        write_pictures(record, found, plan.work_dir, others)
+
+    parts = plan.parts(plan.work_dir, after_round=after_round)
+    plan.work_dir.mkdir(parents=True, exist_ok=True)
+    plan.proxy.dump(plan.work_dir / 'proxy.py')
+    say = printing(plan.work_dir / 'search.log')
+    rounds, samples = plan.settings['rounds'], len(parts.algorithm.propose())
+    progress = Progress(
+        rounds * samples,
+        len(record.samples),
+        rounds,
+        target_name(plan.settings['target_metric']),
+        say,
+    )
+    say(
+        f'{record.algorithm}: {rounds} rounds x {samples} samples of {plan.space.size} numbers, '
+        f'{progress.done} done before; results in {plan.work_dir}'
+    )
+    with contextlib.closing(parts.executor):
+        run_search(parts, record, plan.work_dir, progress)
+    after_round(record)  # of a finished search that is resumed, with other --compare say
+    say(
+        f'found: {progress.name} {record.winner["reward"]:.4f} in round '
+        f'{record.winner["round"] + 1}; train with theta='
+        f'{str(plan.work_dir / parameter_file(plan.settings["target_metric"]))!r}'
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Search."""
+    args = parse_args(argv)
+    plan = make_plan(args)
+    try:
+        if args.dry_run:
+            dry_run(plan)
+        else:
+            search(plan, args.resume, args.compare)
+    except KeyboardInterrupt:
+        raise UsageError('stopped; --resume goes on where it was') from None
+    except ConnectionError as error:
+        raise UsageError(f'search.executor: {error}') from None
+
+
+if __name__ == '__main__':
+    sys.exit(exit_status_of(main, 'search_loss.py'))
