@@ -34,7 +34,7 @@ from .segmentation_runs import (
 
 # Top-level config keys with a meaning that are no argument of Runner
 OTHER_KEYS = ('custom_imports', 'runner_type', 'tta_model', 'tta_pipeline', 'model_wrapper_cfg')
-OTHER_KEYS += ('find_unused_parameters', 'sync_bn', 'compile')
+OTHER_KEYS += ('find_unused_parameters', 'sync_bn', 'compile', 'search')
 TOOLBOXES = ('mmdet_alrp', 'mmdet', 'mmseg', 'mmengine', 'mmcv')
 
 

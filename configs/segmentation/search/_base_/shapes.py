@@ -1,0 +1,48 @@
+# Proxy for two cores, seconds a sample: a narrow net from scratch, trained on crops of 64 x 64.
+_base_ = ['../../_base_/fcn_r18.py', '../../_base_/shapes_semantic.py']
+
+max_iters = 150
+train_pipeline = _base_.train_pipeline
+train_pipeline.insert(2, dict(type='RandomCrop', crop_size=(64, 64), cat_max_ratio=0.75))
+model = dict(
+    backbone=dict(stem_channels=16, base_channels=16),
+    neck=dict(in_channels=[16, 32, 64, 128], out_channels=16),
+    decode_head=dict(
+        num_classes=_base_.num_classes,
+        in_channels=[16] * 4,
+        channels=32,
+        loss_decode=dict(type='AutoSegLoss'),
+    ),
+)
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=0,
+    persistent_workers=False,
+    sampler=dict(_delete_=True, type='InfiniteSampler', shuffle=True),
+    dataset=dict(pipeline=train_pipeline),
+)
+val_dataloader = dict(num_workers=0, persistent_workers=False)
+train_cfg = dict(
+    _delete_=True, type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=20),
+    dict(
+        type='CosineAnnealingLR',
+        by_epoch=False,
+        begin=20,
+        end=max_iters,
+        T_max=max_iters - 20,
+        eta_min_ratio=0.01,
+    ),
+]
+log_processor = dict(by_epoch=False)
+default_hooks = dict(logger=dict(log_metric_by_epoch=False))
+search = dict(
+    space=dict(parameterization='bezier', segments=2, truth_table=True, monotone=True),
+    algorithm=dict(type='PPO', samples=8, sigma=0.2, clip=0.2, updates=60),
+    rounds=6,
+    holdout=dict(count=64, seed=0),
+    executor=dict(type='local', workers=2, threads=1, timeout=300),
+    seed=0,
+)

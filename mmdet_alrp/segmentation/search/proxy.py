@@ -1,0 +1,203 @@
+"""Proxy tasks: a short training with one sample of surrogate parameters, and its reward."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.runner import Runner
+
+from mmdet_alrp.segmentation.evaluation.boundary import BOUNDARY_METRICS
+from mmdet_alrp.segmentation.evaluation.region import REGION_METRICS
+
+from .holdout import hold_out
+
+LOSS = 'AutoSegLoss'
+_EVALUATORS = {'RegionMetric': REGION_METRICS, 'BoundaryMetric': BOUNDARY_METRICS}
+# Seeds of training are below this of each other's rounds and searches.
+_ROUNDS = 1000
+
+
+@dataclass(frozen=True)
+class ProxyTask:
+    """One sample to train and judge; plain data that goes to another process.
+
+    Args:
+        round: Round of the search.
+        index: Number of the sample in its round.
+        config_file: Config of the proxy, with a ``search`` dict.
+        theta: Parameters by metric, as the contents of a parameter file.
+        seed: Of the training, as :func:`training_seed` gives it.
+        folder: Where the sample's output goes; it is made if need be.
+    """
+
+    round: int
+    index: int
+    config_file: str
+    theta: Mapping[str, Any]
+    seed: int
+    folder: str
+
+
+@dataclass(frozen=True)
+class ProxyResult:
+    """What became of a sample.
+
+    Args:
+        round: Round of the search.
+        index: Number of the sample in its round.
+        reward: Weighted mean of the metrics that are searched for, in [0, 1]; None if it failed.
+        metrics: All figures that were measured on the part held out.
+        seconds: Wall-clock time.
+        failure: Why it failed, in one line; empty otherwise.
+    """
+
+    round: int
+    index: int
+    reward: float | None
+    metrics: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    failure: str = ''
+
+
+def training_seed(seed: int, round_index: int) -> int:
+    """Return the seed that all samples of a round are trained with.
+
+    Samples of a round differ in nothing but their parameters; another round, or another search,
+    starts its trainings from other weights and batches.
+
+    Raises:
+        ValueError: If a number is negative, or there are more than 1000 rounds.
+    """
+    if seed < 0 or not 0 <= round_index < _ROUNDS:
+        raise ValueError(f'seed must be >= 0 and a round below {_ROUNDS}: {seed}, {round_index}')
+    return seed * _ROUNDS + round_index
+
+
+def metric_weights(target_metric: str | Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics that are searched for, and their weights in a sum."""
+    if isinstance(target_metric, str):
+        return {target_metric: 1.0}
+    return {name: float(weight) for name, weight in target_metric.items()}
+
+
+def prepare_proxy(cfg: Config) -> Config:
+    """Make the config of a proxy task: split, metrics and hooks as a search needs them.
+
+    The training set is split as ``search.holdout`` says: one part trains, the other is judged with
+    the validation's transforms, once, at the end. The metrics are those that
+    ``search.target_metric`` needs, with the settings of the loss. Nothing is saved or drawn. A
+    config that is prepared already stays as it is.
+
+    Args:
+        cfg: Config with a ``search`` dict; it is not changed.
+
+    Raises:
+        ValueError: If the config is none of a search, in one line.
+    """
+    cfg = Config(cfg.to_dict(), filename=cfg.filename)
+    search = cfg.get('search')
+    if not isinstance(search, Mapping) or not {'target_metric', 'holdout'} <= set(search):
+        raise ValueError('the config has no search = dict(target_metric=..., holdout=...)')
+    losses = list(_losses(cfg.get('model')))
+    if not losses:
+        raise ValueError(f'the model has no {LOSS}, whose parameters are to be searched')
+    if search.get('prepared'):
+        return cfg
+    for loss in losses:
+        loss.update(target_metric=search.target_metric, theta='diagonal')
+        for key in ('parameterization', 'segments'):
+            loss.pop(key, None)
+    _split(cfg)
+    cfg.val_evaluator = _evaluators(search.target_metric, losses[0])
+    _leave_out_extras(cfg)
+    search.prepared = True
+    return cfg
+
+
+def run_proxy(task: ProxyTask) -> ProxyResult:
+    """Train and judge one sample in this process, on its default device.
+
+    The result is the same for the same task, number of threads and device.
+
+    Raises:
+        ValueError: If the config is none of a search, or the reward is not finite.
+        NotFiniteError: If the loss is NaN or infinite.
+        Exception: Whatever else training raises.
+    """
+    started = time.monotonic()
+    cfg = prepare_proxy(Config.fromfile(task.config_file))
+    for loss in _losses(cfg.model):
+        loss.theta = dict(task.theta)
+    cfg.work_dir = task.folder
+    cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': task.seed}
+    # MMEngine keeps its loggers and visualisers by this name, one run after another.
+    cfg.experiment_name = f'search_{task.round}_{task.index}_{time.time_ns()}'
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    metrics = {name: float(value) for name, value in runner.val_loop.run().items()}
+    weights = metric_weights(cfg.search.target_metric)
+    reward = sum(weight * metrics[name] for name, weight in weights.items()) / sum(weights.values())
+    if not math.isfinite(reward):
+        raise ValueError(f'the reward is {reward}: no hold-out image has what {[*weights]} measure')
+    seconds = time.monotonic() - started
+    return ProxyResult(task.round, task.index, reward, metrics, seconds)
+
+
+def _losses(node: Any) -> Iterator[ConfigDict]:
+    if isinstance(node, Mapping):
+        if str(node.get('type')).rpartition('.')[2] == LOSS:
+            yield node
+        for value in node.values():
+            yield from _losses(value)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            yield from _losses(value)
+
+
+def _split(cfg: Config) -> None:
+    judged = cfg.get('val_dataloader') or cfg.get('test_dataloader')
+    pipeline = judged and judged.get('dataset', {}).get('pipeline')
+    if not pipeline or not cfg.get('train_dataloader'):
+        raise ValueError('the config needs train_dataloader, and val_dataloader.dataset.pipeline')
+    parts = hold_out(cfg.train_dataloader.dataset, pipeline, cfg.search.holdout)
+    cfg.train_dataloader.dataset, judged.dataset = parts
+    cfg.val_dataloader = judged
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.persistent_workers = loader.get('num_workers', 0) > 0
+    cfg.val_cfg = {'type': 'ValLoop'}
+    # The one validation is run_proxy's, which needs its figures.
+    cfg.train_cfg.val_begin = torch.iinfo(torch.int64).max
+    for key in ('test_dataloader', 'test_cfg', 'test_evaluator'):
+        cfg.pop(key, None)
+
+
+def _evaluators(target_metric: str | Mapping[str, float], loss: ConfigDict) -> list[dict]:
+    targets = metric_weights(target_metric)
+    found = []
+    for name, known in _EVALUATORS.items():
+        if not set(known) & set(targets):
+            continue
+        settings = {'type': f'mmengine.{name}', 'ignore_index': loss.get('ignore_index', 255)}
+        if name == 'BoundaryMetric':
+            settings.update(
+                (key, loss[key]) for key in ('tolerance', 'drop_background') if key in loss
+            )
+        found.append(settings)
+    return found
+
+
+def _leave_out_extras(cfg: Config) -> None:
+    hooks = cfg.setdefault('default_hooks', ConfigDict())
+    hooks.pop('visualization', None)
+    hooks.checkpoint = None  # without an entry MMEngine adds its own
+    hooks.setdefault('finite_loss', {'type': 'mmdet.FiniteLossHook'})
+    hooks.setdefault('mask_check', {'type': 'MaskCheckHook'})
+    cfg.visualizer = {'type': 'mmengine.Visualizer', 'vis_backends': []}
+    cfg.auto_scale_lr = None
+    cfg.resume, cfg.launcher = False, 'none'
