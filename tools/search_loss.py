@@ -43,8 +43,9 @@ from mmdet_alrp.segmentation.search.search import (
 )
 from mmdet_alrp.segmentation.search.settings import (
     ALGORITHMS,
-    config_digest,
     parameter_file,
+    proxy_content,
+    proxy_digest,
     search_settings,
     target_name,
 )
@@ -155,7 +156,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
         proxy = prepare_proxy(cfg)
     except (ValueError, TypeError) as error:
         raise UsageError(f'{args.config}: {error}') from None
-    settings = {'config': Path(args.config).name, **settings, 'proxy': config_digest(proxy)}
+    settings = {'config': Path(args.config).name, **settings, 'proxy': proxy_digest(proxy)}
     return Plan(settings, proxy, space, Path(work_dir))
 
 
@@ -202,6 +203,11 @@ def open_record(plan: Plan, resume: bool) -> SearchRecord:
     if not resume:
         return SearchRecord(plan.settings)
     record = read_record(plan.work_dir)
+    proxy_file = plan.work_dir / 'proxy.py'
+    if record.settings.get('proxy') != plan.settings['proxy'] and proxy_file.is_file():
+        # Names what differs; the fingerprints that are compared next would say little.
+        before = Config.fromfile(proxy_file)
+        check_same_settings(proxy_content(before), proxy_content(plan.proxy))
     check_same_settings(record.settings, plan.settings)
     if plan.settings['rounds'] < len(record.rounds):
         raise UsageError(
@@ -218,7 +224,7 @@ def search(plan: Plan, resume: bool, compare: Sequence[Path]) -> None:
     record = open_record(plan, resume)
 
     def after_round(record: SearchRecord) -> None:
-        found = plan.space.decode(record.winner['sample'])
+        found = plan.space.decode(record.winner.sample)
         write_found(record, found, plan.work_dir)
         write_pictures(record, found, plan.work_dir, others)
 
@@ -242,8 +248,8 @@ def search(plan: Plan, resume: bool, compare: Sequence[Path]) -> None:
         run_search(parts, record, plan.work_dir, progress)
     after_round(record)  # of a finished search that is resumed, with other --compare say
     say(
-        f'found: {progress.name} {record.winner["reward"]:.4f} in round '
-        f'{record.winner["round"] + 1}; train with theta='
+        f'found: {progress.name} {record.winner.reward:.4f} in round '
+        f'{record.winner.round + 1}; train with theta='
         f'{str(plan.work_dir / parameter_file(plan.settings["target_metric"]))!r}'
     )
 

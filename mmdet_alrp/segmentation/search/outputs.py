@@ -31,8 +31,8 @@ def write_found(
         'config': record.settings['config'],
         'algorithm': record.algorithm,
         'seed': record.settings['seed'],
-        'round': record.winner['round'] + 1,
-        'reward': record.winner['reward'],
+        'round': record.winner.round + 1,
+        'reward': record.winner.reward,
         'samples': len(record.samples),
     }
     write_parameters(path, found, info)

@@ -118,7 +118,9 @@ def curves_figure(found: Mapping[str, SurrogateParameters]) -> Figure:
             axes.plot(*zip(*ends, strict=True), 'o', color=colour, ms=3)
         axes.set(xlim=(0, 1), ylim=(0, 1.01), xlabel='probability', ylabel='g(probability)')
         axes.set_title(metric, fontsize=10)
-        axes.legend(fontsize=8, frameon=False, loc='lower right')
+        axes.legend(
+            loc='upper center', bbox_to_anchor=(0.5, -0.12), ncols=2, fontsize=8, frameon=False
+        )
     return figure
 
 

@@ -16,7 +16,7 @@ from mmdet_alrp.engine.whole_files import WholeFileBackend
 FILE_NAME = 'search.json'
 FORMAT = 1
 # Settings that change how fast, how long or where a search runs, but none of its samples
-FREE_SETTINGS = ('rounds', 'executor')
+FREE_SETTINGS = ('config', 'rounds', 'executor')
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,21 @@ class RoundRecord:
         return max(self.scores)
 
 
+@dataclass(frozen=True)
+class Winner:
+    """What a search has found.
+
+    Args:
+        sample: Its numbers; for PPO the mean of a round.
+        reward: What it was chosen by: of a mean, the mean of its round.
+        round: Where it is from, counted from 0.
+    """
+
+    sample: tuple[float, ...]
+    reward: float
+    round: int
+
+
 @dataclass
 class SearchRecord:
     """A whole search.
@@ -95,13 +110,13 @@ class SearchRecord:
     Args:
         settings: Everything that decides about its samples, and ``FREE_SETTINGS``; JSON values.
         rounds: Rounds so far; of the last one maybe only some samples are trained.
-        winner: What is found so far: ``sample``, ``reward`` and ``round``.
+        winner: What is found so far; None before the first round is finished.
         seconds: Time spent so far, over all resumptions.
     """
 
     settings: dict[str, Any]
     rounds: list[RoundRecord] = field(default_factory=list)
-    winner: dict[str, Any] | None = None
+    winner: Winner | None = None
     seconds: float = 0.0
 
     @property
@@ -150,7 +165,10 @@ def read_record(folder: str | os.PathLike) -> SearchRecord:
         if content.pop('format') != FORMAT:
             raise ValueError('written by another version')
         rounds = [_round(entry) for entry in content.pop('rounds')]
-        record = SearchRecord(rounds=rounds, **content)
+        winner = content.pop('winner')
+        if winner is not None:
+            winner = Winner(**{**winner, 'sample': tuple(winner['sample'])})
+        record = SearchRecord(rounds=rounds, winner=winner, **content)
         if not isinstance(record.algorithm, str):
             raise ValueError('no name of an algorithm')
     except FileNotFoundError:
@@ -178,17 +196,16 @@ def check_same_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """Check that a search may go on with these settings.
 
     Args:
-        old: Settings of the record, JSON values.
-        new: Settings that are wanted now.
+        old: Settings of the record, or anything nested of a config.
+        new: The same as it is wanted now.
 
     Raises:
         UsageError: Names the first setting that differs, other than ``FREE_SETTINGS``.
     """
-    old, new = (json.loads(json.dumps(settings)) for settings in (old, new))
-    for name in FREE_SETTINGS:
-        old.pop(name, None)
-        new.pop(name, None)
-    before, now = _flat(old), _flat(new)
+    before, now = (
+        _flat({name: value for name, value in settings.items() if name not in FREE_SETTINGS})
+        for settings in (old, new)
+    )
     for name in sorted({*before, *now}):
         if before.get(name) != now.get(name):
             raise UsageError(
@@ -199,14 +216,15 @@ def check_same_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
 
 def _flat(value: Any, name: str = '') -> dict[str, Any]:
     """Leaves of nested dicts and lists by their dotted names."""
-    if isinstance(value, list) and not all(isinstance(item, dict | list) for item in value):
-        return {name: value}
-    children = dict(enumerate(value)) if isinstance(value, list) else value
-    if not isinstance(children, dict) or not children:
-        return {name: value}
+    if isinstance(value, Mapping):
+        children = [(str(key), child) for key, child in value.items()]
+    elif isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
+        children = [(str(index), child) for index, child in enumerate(value)]
+    else:
+        return {name: list(value) if isinstance(value, tuple) else value}
     flat: dict[str, Any] = {}
-    for key, child in children.items():
-        flat.update(_flat(child, f'{name}.{key}' if name else str(key)))
+    for key, child in children:
+        flat.update(_flat(child, f'{name}.{key}' if name else key))
     return flat
 
 

@@ -58,9 +58,8 @@ def _summary(record: SearchRecord) -> str:
     kind = 'mean of the policy' if record.algorithm == 'PPO' else 'best sample'
     lines = [
         f'* State: {state}; {len(samples)} samples, {failed} failed.',
-        f'* Winner: {kind}, of round {winner["round"] + 1}, {_target(record)} '
-        f'{winner["reward"]:.4f}'
-        + (' (mean of its samples).' if record.algorithm == 'PPO' else '.'),
+        f'* Winner: {kind}, of round {winner.round + 1}, {_target(record)} '
+        f'{winner.reward:.4f}' + (' (mean of its samples).' if record.algorithm == 'PPO' else '.'),
         f'* Time: {duration(record.seconds)}; of all samples together {duration(busy)}, '
         f'{busy / len(samples):.1f} s each.',
     ]

@@ -16,7 +16,7 @@ from mmdet_alrp.command_line import UsageError
 
 from .algorithms import Round, SearchAlgorithm
 from .progress import Progress
-from .records import RoundRecord, SampleRecord, SearchRecord
+from .records import RoundRecord, SampleRecord, SearchRecord, Winner
 
 # What proposed again may differ by on another version of PyTorch
 _REPLAY_TOLERANCE = 1e-6
@@ -89,7 +89,7 @@ def run_search(
             parts.after_round(record)
 
 
-def _winner(algorithm: SearchAlgorithm, rounds: Sequence[RoundRecord]) -> dict[str, Any]:
+def _winner(algorithm: SearchAlgorithm, rounds: Sequence[RoundRecord]) -> Winner:
     done = [
         Round([record.sample for record in entry.samples], entry.scores, entry.mean)
         for entry in rounds
@@ -100,7 +100,7 @@ def _winner(algorithm: SearchAlgorithm, rounds: Sequence[RoundRecord]) -> dict[s
         for number, entry in enumerate(done)
         if sample == entry.mean or (entry.mean is None and sample in entry.samples)
     )
-    return {'sample': sample, 'reward': reward, 'round': of_round}
+    return Winner(sample, reward, of_round)
 
 
 def _propose(algorithm: SearchAlgorithm, record: SearchRecord, index: int) -> RoundRecord:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.runner import Runner
 
 from mmdet_alrp.command_line import UsageError
 
@@ -92,8 +94,13 @@ def parameter_file(target_metric: str | Mapping[str, float]) -> str:
     return '_'.join(metric.lower() for metric in metrics) + '.json'
 
 
-def config_digest(cfg: Config) -> str:
-    """Fingerprint of a proxy task: model, data and schedule."""
-    content = {key: v for key, v in cfg.to_dict().items() if key not in ('search', 'work_dir')}
-    text = json.dumps(content, sort_keys=True, default=str)
+def proxy_content(cfg: Config) -> dict[str, Any]:
+    """Return what MMEngine makes a proxy training of: model, data, schedule; nested values."""
+    read = {*inspect.signature(Runner.__init__).parameters} - {'work_dir', 'launcher'}
+    return {key: value for key, value in cfg.to_dict().items() if key in read}
+
+
+def proxy_digest(cfg: Config) -> str:
+    """Return a fingerprint of :func:`proxy_content`."""
+    text = json.dumps(proxy_content(cfg), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
