@@ -43,6 +43,31 @@ def report_text(record: SearchRecord, found: Mapping[str, SurrogateParameters], 
     return '\n\n'.join(sections) + '\n'
 
 
+def group_table(groups: Mapping[str, Sequence[SearchRecord]]) -> str:
+    """Return a table of groups of searches, each figure as mean ± deviation over the runs.
+
+    Args:
+        groups: Searches by name; of a group the rounds that all its runs have finished count.
+    """
+    rows = []
+    for name, records in groups.items():
+        length = min(len(record.finished_rounds) for record in records)
+        runs = [record.finished_rounds[:length] for record in records]
+        figures = (
+            [run[0].mean_reward for run in runs],
+            [run[-1].mean_reward for run in runs],
+            [max(entry.mean_reward for entry in run) for run in runs],
+            [max(entry.best_reward for entry in run) for run in runs],
+        )
+        cells = (
+            f'{statistics.fmean(figure):.4f} ± {statistics.pstdev(figure):.4f}'
+            for figure in figures
+        )
+        rows.append((name, len(runs), length, *cells))
+    head = ('search', 'runs', 'rounds', 'mean of first', 'mean of last', 'best mean', 'best sample')
+    return _table(head, rows)
+
+
 def _target(record: SearchRecord) -> str:
     return target_name(record.settings['target_metric'])
 
