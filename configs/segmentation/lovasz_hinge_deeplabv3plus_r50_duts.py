@@ -2,5 +2,5 @@ _base_ = ['_base_/deeplabv3plus_r50_saliency.py', '_base_/duts.py', '_base_/loss
 
 model = dict(
     decode_head=dict(loss_decode=_base_.loss),
-    auxiliary_head=dict(loss_decode=dict(_base_.loss, loss_weight=0.4)),
+    auxiliary_head=dict(loss_decode=[dict(part, loss_weight=0.4) for part in _base_.loss]),
 )

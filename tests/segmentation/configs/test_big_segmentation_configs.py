@@ -19,13 +19,13 @@ METRIC_NAMES = {
     'gacc': 'gAcc',
 }
 LOSSES = {
-    'ce': 'CrossEntropyLoss',
-    'dice': 'DiceLoss',
-    'lovasz': 'LovaszSoftmaxLoss',
-    'bce': 'CrossEntropyLoss',
-    'fmeasure': 'FMeasureLoss',
-    'structure': 'StructureLoss',
-    'lovasz_hinge': 'LovaszHingeLoss',
+    'ce': ['CrossEntropyLoss'],
+    'dice': ['DiceLoss'],
+    'lovasz': ['LovaszSoftmaxLoss'],
+    'bce': ['CrossEntropyLoss'],
+    'fmeasure': ['FMeasureLoss'],
+    'structure': ['StructureLoss'],
+    'lovasz_hinge': ['CrossEntropyLoss', 'LovaszHingeLoss'],
 }
 SURROGATES = [*(f'asl_{metric}' for metric in METRIC_NAMES), 'asl_miou_biou', 'asl_miou_bf1']
 SEMANTIC = [name for name in NAMES if DATA[parts(name)[2]] > 1]
@@ -75,12 +75,15 @@ def test_losses_are_those_of_the_name(name):
     model_heads = heads(load(name).model)
     assert len(model_heads) == (1 if net in ('hrnet_w48', 'fpn_r50') else 2)
     for head, weight in zip(model_heads, (1.0, 0.4), strict=False):
-        module = MODELS.build(head.loss_decode)
-        assert module.loss_weight == weight
-        assert module.loss_name.startswith('loss_')  # else it would be logged and not trained with
-        expected = LOSSES.get(loss, 'AutoSegLoss')
-        assert type(module).__name__ == head.loss_decode.type == expected
-        if expected == 'AutoSegLoss':
+        settings = head.loss_decode if isinstance(head.loss_decode, list) else [head.loss_decode]
+        modules = [MODELS.build(part) for part in settings]
+        for module in modules:
+            assert module.loss_weight == weight
+            assert module.loss_name.startswith('loss_')  # else it is logged and not trained with
+        expected = LOSSES.get(loss, ['AutoSegLoss'])
+        assert [type(module).__name__ for module in modules] == expected
+        assert [part.type for part in settings] == expected
+        if expected == ['AutoSegLoss']:
             wanted = [METRIC_NAMES[metric] for metric in loss.split('_')[1:]]
             assert targets_of(head.loss_decode) == wanted
 
