@@ -8,10 +8,12 @@ import torch
 
 from mmdet_alrp.segmentation.search import (
     PPO,
+    Policy,
     RandomSearch,
     Round,
     SearchAlgorithm,
     SearchSpace,
+    TruncatedNormal,
     build_algorithm,
     clipped_objective,
 )
@@ -152,10 +154,33 @@ def test_the_mean_itself_is_the_last_sample_and_its_reward_the_baseline():
     algorithm.update([0.5] * 9)
     algorithm.propose()
     assert algorithm.mean == samples[-1]
-    # All are better than the centre: the mean of rewards as baseline would teach nothing here.
-    algorithm.update([0.5] * 8 + [0.1])
+
+
+def test_only_rewards_that_differ_from_the_means_own_teach():
+    algorithm = PPO(MIOU, 8, updates=1, lr=1e-3, baseline='centre')
+    samples = algorithm.propose()
+    algorithm.update([0.5] * 4 + [0.9] * 4 + [0.5])
+    before = torch.tensor(algorithm.mean, dtype=torch.float64)
     algorithm.propose()
-    assert algorithm.mean != samples[-1]
+    moved = torch.tensor(algorithm.mean, dtype=torch.float64) - before
+    better = torch.tensor(samples[4:8], dtype=torch.float64)
+    mean = before.clone().requires_grad_()
+    (score,) = torch.autograd.grad(TruncatedNormal(mean, 0.2).log_prob(better).sum(), mean)
+    assert torch.equal(moved.sign(), score.sign())
+
+
+def test_a_ratio_for_each_number_keeps_numbers_apart_and_a_joint_one_does_not():
+    samples = torch.rand(8, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    other = samples.clone()
+    other[:, 1:] = 1 - other[:, 1:].flip(0)
+    advantages = torch.linspace(-0.3, 0.3, 8, dtype=torch.float64)
+    for ratio, apart in (('parameter', True), ('joint', False)):
+        first = []
+        for drawn in (samples, other):
+            policy = Policy([0.4, 0.5, 0.6], 0.2)
+            policy.improve(drawn, advantages, clip=0.2, updates=20, lr=0.05, ratio=ratio)
+            first.append(policy.mean[0].item())
+        assert (first[0] == pytest.approx(first[1], abs=1e-12)) is apart
 
 
 def test_equal_rewards_leave_the_mean_where_it_is():
