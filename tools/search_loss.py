@@ -7,9 +7,7 @@ import contextlib
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 try:
     from mmdet_alrp.command_line import OneLineParser, UsageError
@@ -24,12 +22,10 @@ from mmengine.config import Config
 
 from mmdet_alrp.engine.input_checks import check_data
 from mmdet_alrp.engine.run_config import ConfigOptions, exit_status_of, load_config
-from mmdet_alrp.segmentation.losses.surrogate_files import parameters_to_dict
-from mmdet_alrp.segmentation.search import SearchSpace, build_algorithm
-from mmdet_alrp.segmentation.search.executors import build_executor
+from mmdet_alrp.segmentation.search import SearchSpace, prepare_proxy
 from mmdet_alrp.segmentation.search.outputs import write_found, write_pictures
+from mmdet_alrp.segmentation.search.plan import SearchPlan
 from mmdet_alrp.segmentation.search.progress import Progress, duration, printing
-from mmdet_alrp.segmentation.search.proxy import ProxyTask, prepare_proxy, training_seed
 from mmdet_alrp.segmentation.search.records import (
     FILE_NAME,
     SearchRecord,
@@ -37,9 +33,7 @@ from mmdet_alrp.segmentation.search.records import (
     read_record,
 )
 from mmdet_alrp.segmentation.search.search import (
-    SearchParts,
     run_search,
-    sample_folder,
 )
 from mmdet_alrp.segmentation.search.settings import (
     ALGORITHMS,
@@ -94,51 +88,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A search as the command line asks for it.
-
-    Args:
-        settings: Of the search, as they go into its record.
-        proxy: Config of the proxy training.
-        space: What is searched.
-        work_dir: Where everything goes.
-    """
-
-    settings: dict[str, Any]
-    proxy: Config
-    space: SearchSpace
-    work_dir: Path
-
-    def parts(self, folder: Path, **more: Any) -> SearchParts:
-        """Put a search together whose files are in ``folder``; the proxy's config goes there.
-
-        Raises:
-            UsageError: If algorithm or executor refuse their settings.
-        """
-        seed = self.settings['seed']
-        try:
-            algorithm = build_algorithm(self.settings['algorithm'], self.space, seed)
-            executor = build_executor(self.settings['executor'])
-        except (ValueError, TypeError, ImportError) as error:
-            raise UsageError(f'search: {error}') from None
-        config_file = folder / 'proxy.py'
-
-        def make_task(index: int, place: int, sample: tuple[float, ...]) -> ProxyTask:
-            found = self.space.decode(sample)
-            return ProxyTask(
-                round=index,
-                index=place,
-                config_file=str(config_file),
-                theta={metric: parameters_to_dict(entry) for metric, entry in found.items()},
-                seed=training_seed(seed, index),
-                folder=str(sample_folder(folder, index, place)),
-            )
-
-        return SearchParts(algorithm, executor, make_task, **more)
-
-
-def make_plan(args: argparse.Namespace) -> Plan:
+def make_plan(args: argparse.Namespace) -> SearchPlan:
     """Read the config and check everything that can be checked before a training.
 
     Raises:
@@ -157,10 +107,10 @@ def make_plan(args: argparse.Namespace) -> Plan:
     except (ValueError, TypeError) as error:
         raise UsageError(f'{args.config}: {error}') from None
     settings = {'config': Path(args.config).name, **settings, 'proxy': proxy_digest(proxy)}
-    return Plan(settings, proxy, space, Path(work_dir))
+    return SearchPlan(settings, proxy, space, Path(work_dir))
 
 
-def dry_run(plan: Plan) -> None:
+def dry_run(plan: SearchPlan) -> None:
     """Train with one sample in a temporary folder and say what the whole search would cost."""
     with tempfile.TemporaryDirectory(prefix='search_loss_') as name:
         folder = Path(name)
@@ -187,7 +137,7 @@ def dry_run(plan: Plan) -> None:
     )
 
 
-def open_record(plan: Plan, resume: bool) -> SearchRecord:
+def open_record(plan: SearchPlan, resume: bool) -> SearchRecord:
     """Return an empty record, or with ``--resume`` that of the work dir.
 
     Raises:
@@ -218,7 +168,7 @@ def open_record(plan: Plan, resume: bool) -> SearchRecord:
     return record
 
 
-def search(plan: Plan, resume: bool, compare: Sequence[Path]) -> None:
+def search(plan: SearchPlan, resume: bool, compare: Sequence[Path]) -> None:
     """Run or resume the search and write what it finds, round by round."""
     others = {folder.resolve().name: read_record(folder) for folder in compare}
     record = open_record(plan, resume)

@@ -1,0 +1,62 @@
+"""A search put together from its settings and the config of its proxy training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mmdet_alrp.command_line import UsageError
+from mmdet_alrp.segmentation.losses.surrogate_files import parameters_to_dict
+
+from .algorithms import build_algorithm
+from .executors import build_executor
+from .proxy import ProxyTask, training_seed
+from .search import SearchParts, sample_folder
+from .space import SearchSpace
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """A search as the command line asks for it.
+
+    Args:
+        settings: Of the search, as they go into its record.
+        proxy: Config of the proxy training.
+        space: What is searched.
+        work_dir: Where everything goes.
+    """
+
+    settings: dict[str, Any]
+    proxy: Config
+    space: SearchSpace
+    work_dir: Path
+
+    def parts(self, folder: Path, **more: Any) -> SearchParts:
+        """Put a search together whose files are in ``folder``; the proxy's config goes there.
+
+        Raises:
+            UsageError: If algorithm or executor refuse their settings.
+        """
+        seed = self.settings['seed']
+        try:
+            algorithm = build_algorithm(self.settings['algorithm'], self.space, seed)
+            executor = build_executor(self.settings['executor'])
+        except (ValueError, TypeError, ImportError) as error:
+            raise UsageError(f'search: {error}') from None
+        config_file = folder / 'proxy.py'
+
+        def make_task(index: int, place: int, sample: tuple[float, ...]) -> ProxyTask:
+            found = self.space.decode(sample)
+            return ProxyTask(
+                round=index,
+                index=place,
+                config_file=str(config_file),
+                theta={metric: parameters_to_dict(entry) for metric, entry in found.items()},
+                seed=training_seed(seed, index),
+                folder=str(sample_folder(folder, index, place)),
+            )
+
+        return SearchParts(algorithm, executor, make_task, **more)
