@@ -135,8 +135,8 @@ class PPO(SearchAlgorithm):
             released settings.
         updates: Steps of Adam a round; 100 in the paper, 60 in the released settings.
         lr: Learning rate of Adam on the logits of the mean; the paper names none, this is the
-            released one, for 32 samples. Fewer than there are numbers in a sample leave directions
-            in which nothing clips, and Adam's momentum overshoots: .05 for 8 samples.
+            released one, for 32 samples a round. With 8 the mean overshoots, far beyond where the
+            ratios are clipped: take .05.
         baseline: What is taken off the rewards: 'mean', that of the round, as in the paper, or
             'centre', the reward of the mean itself as a further, last sample of the round, as in
             the released settings.
