@@ -1,0 +1,3 @@
+_base_ = '_base_/voc.py'
+
+search = dict(target_metric='BF1')

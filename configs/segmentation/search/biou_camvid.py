@@ -1,0 +1,3 @@
+_base_ = '_base_/camvid.py'
+
+search = dict(target_metric='BIoU')

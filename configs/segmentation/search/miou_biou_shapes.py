@@ -1,0 +1,3 @@
+_base_ = '_base_/shapes.py'
+
+search = dict(target_metric=dict(mIoU=1.0, BIoU=1.0))

@@ -1,0 +1,3 @@
+_base_ = '_base_/cityscapes.py'
+
+search = dict(target_metric='mIoU')
