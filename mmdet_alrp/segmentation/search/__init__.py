@@ -4,6 +4,8 @@ from .algorithms import ALGORITHMS, PPO, RandomSearch, Round, SearchAlgorithm, b
 from .executors import LocalExecutor, RayExecutor, build_executor
 from .policy import Policy, clipped_objective
 from .proxy import ProxyResult, ProxyTask, prepare_proxy, run_proxy, training_seed
+from .records import RoundRecord, SampleRecord, SearchRecord, read_record
+from .search import SearchParts, run_search
 from .space import SearchSpace
 from .truncated_normal import TruncatedNormal
 
@@ -17,13 +19,19 @@ __all__ = [
     'RandomSearch',
     'RayExecutor',
     'Round',
+    'RoundRecord',
+    'SampleRecord',
     'SearchAlgorithm',
+    'SearchParts',
+    'SearchRecord',
     'SearchSpace',
     'TruncatedNormal',
     'build_algorithm',
     'build_executor',
     'clipped_objective',
     'prepare_proxy',
+    'read_record',
     'run_proxy',
+    'run_search',
     'training_seed',
 ]

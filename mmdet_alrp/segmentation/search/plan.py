@@ -46,14 +46,14 @@ class SearchPlan:
             executor = build_executor(self.settings['executor'])
         except (ValueError, TypeError, ImportError) as error:
             raise UsageError(f'search: {error}') from None
-        config_file = folder / 'proxy.py'
+        folder = folder.resolve()  # workers may run elsewhere
 
         def make_task(index: int, place: int, sample: tuple[float, ...]) -> ProxyTask:
             found = self.space.decode(sample)
             return ProxyTask(
                 round=index,
                 index=place,
-                config_file=str(config_file),
+                config_file=str(folder / 'proxy.py'),
                 theta={metric: parameters_to_dict(entry) for metric, entry in found.items()},
                 seed=training_seed(seed, index),
                 folder=str(sample_folder(folder, index, place)),
