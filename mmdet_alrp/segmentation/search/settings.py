@@ -43,7 +43,7 @@ def search_settings(
             f'{cfg.filename} has no search=dict(...): take or inherit one of '
             'configs/segmentation/search'
         )
-    settings = {**_OPTIONAL, **given.to_dict()}
+    settings = {**_OPTIONAL, **_without_scope(given.to_dict())}
     known = (*_REQUIRED, *_OPTIONAL)
     for name in [*_REQUIRED, *settings]:
         if name not in settings or name not in known:
@@ -66,6 +66,13 @@ def search_settings(
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise UsageError(f'search.{name} must be a whole number >= {least}, got {value!r}')
     return json.loads(json.dumps(settings))
+
+
+def _without_scope(value: Any) -> Any:
+    """Leave out what MMEngine adds to dicts inherited from another package's configs."""
+    if not isinstance(value, Mapping):
+        return value
+    return {key: _without_scope(entry) for key, entry in value.items() if key != '_scope_'}
 
 
 def _algorithm(given: Any, wanted: str | None) -> dict[str, Any]:
