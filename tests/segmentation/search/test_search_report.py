@@ -213,7 +213,7 @@ def test_commands_and_settings_of_the_page_are_there(tmp_path, monkeypatch):
     assert len(local) == 2
     for options in local:
         build_executor(eval(f'dict({options})', {'dict': dict}))
-    for options in re.findall(r'^\| `(search\.[^`]+)` \|', text, re.MULTILINE):
+    for options in re.findall(r'^\| `(search\.[^`]+=[^`]+)` \|', text, re.MULTILINE):
         args = load_tool('search_loss').parse_args(['x.py', '--cfg-options', *options.split()])
         cfg = Config.fromfile(tmp_path / 'my_search.py')
         cfg.merge_from_dict(args.cfg_options)
