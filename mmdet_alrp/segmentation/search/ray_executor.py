@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from types import ModuleType
 
 from .proxy import ProxyResult, ProxyTask
-from .sample_process import SampleProcess, describe_failure, wait_for
+from .sample_process import SampleProcess, describe_failure, start_variables, wait_for
 
 MISSING = "executor: Ray is not installed: pip install 'mmdet-alrp[search]'"
 
@@ -93,6 +93,7 @@ class RayExecutor:
             # Reachable from this machine only, and silent towards Ray's makers.
             os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
             settings.update(include_dashboard=False, _node_ip_address='127.0.0.1')
+            settings.update(runtime_env={'env_vars': start_variables()})
         self._ray.init(address=self.address or 'local', **settings)
         self._is_ours = True
 

@@ -51,7 +51,7 @@ class SampleProcess:
         context = _context(device)
         self._receiver, sender = context.Pipe(duplex=False)
         self._process = context.Process(target=_work, args=(task, threads, sender))
-        with _environment(_variables(device)):
+        with _environment(start_variables(device)):
             self._process.start()
         sender.close()
         atexit.register(self.kill)  # before multiprocessing's own, which waits for the process
@@ -154,7 +154,7 @@ def _context(device: int | None) -> BaseContext:
     return context
 
 
-def _variables(device: int | None) -> dict[str, str]:
+def start_variables(device: int | None = None) -> dict[str, str]:
     """Say what new processes must know before they import anything."""
     root = str(Path(__file__).resolve().parents[3])
     paths = [root, *filter(None, [os.environ.get('PYTHONPATH')])]

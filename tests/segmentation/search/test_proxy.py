@@ -1,0 +1,100 @@
+import pickle
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmdet_alrp.engine.hooks.finite_loss_hook import NotFiniteError
+from mmdet_alrp.segmentation.search.proxy import prepare_proxy, run_proxy, training_seed
+
+sys.path.append(str(Path(__file__).parent))
+from tiny_proxy import BENT, ROOT, task_of, tiny_config
+
+CONFIGS = sorted(path.stem for path in (ROOT / 'configs/segmentation/search').glob('*.py'))
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_same_task_gives_the_same_reward_and_other_ones_another(proxy_shapes, tmp_path):
+    cfg = tiny_config(proxy_shapes, **{'train_cfg.max_iters': 4})
+    tasks = [
+        task_of(cfg, tmp_path / name, **options)
+        for name, options in [('a', {}), ('b', {}), ('c', {'theta': BENT}), ('d', {'seed': 6})]
+    ]
+    first, again, bent, reseeded = map(run_proxy, tasks)
+    assert (first.reward, first.metrics) == (again.reward, again.metrics)
+    assert 0 < first.reward < 1 and first.reward == first.metrics['mIoU']
+    assert bent.metrics != first.metrics != reseeded.metrics
+    assert first.seconds > 0 and first.failure == ''
+    assert not list(tmp_path.rglob('*.pth'))
+    assert pickle.loads(pickle.dumps(tasks[0])) == tasks[0]
+
+
+def test_reward_of_several_metrics_is_their_weighted_mean(proxy_shapes, tmp_path):
+    cfg = tiny_config(proxy_shapes)
+    cfg.search.target_metric = {'mIoU': 3.0, 'BIoU': 1.0}
+    result = run_proxy(task_of(cfg, tmp_path, {**BENT, 'BIoU': BENT['mIoU']}))
+    expected = (3 * result.metrics['mIoU'] + result.metrics['BIoU']) / 4
+    assert result.reward == pytest.approx(expected)
+
+
+def test_loss_that_is_not_finite_raises(proxy_shapes, tmp_path):
+    cfg = tiny_config(proxy_shapes)
+    cfg.model.decode_head.loss_decode.loss_weight = 1e39  # infinite in float32
+    with pytest.raises(NotFiniteError, match='loss_auto_seg'):
+        run_proxy(task_of(cfg, tmp_path))
+
+
+def test_prepared_config_trains_on_one_part_and_is_judged_on_the_other(proxy_shapes):
+    cfg = tiny_config(proxy_shapes)
+    cfg.model.decode_head.loss_decode.update(tolerance=3, drop_background=True, theta='voc_miou')
+    cfg.search.target_metric = {'mIoU': 1.0, 'BF1': 1.0}
+    before = cfg.to_dict()
+    prepared = prepare_proxy(cfg)
+    assert cfg.to_dict() == before
+    parts = [prepared.train_dataloader.dataset, prepared.val_dataloader.dataset]
+    assert [part.part for part in parts] == ['train', 'holdout']
+    assert parts[0].dataset.data_prefix == parts[1].dataset.data_prefix
+    assert parts[1].dataset.pipeline == cfg.val_dataloader.dataset.pipeline
+    region, boundary = prepared.val_evaluator
+    assert region.type.endswith('RegionMetric')
+    assert (boundary.tolerance, boundary.drop_background) == (3, True)
+    assert prepared.default_hooks.checkpoint is None
+    assert prepare_proxy(prepared).to_dict() == prepared.to_dict()
+
+
+def test_configs_without_search_or_loss_are_refused(proxy_shapes):
+    cfg = tiny_config(proxy_shapes)
+    cfg.model.decode_head.loss_decode = {'type': 'CrossEntropyLoss'}
+    with pytest.raises(ValueError, match='no AutoSegLoss'):
+        prepare_proxy(cfg)
+    cfg.pop('search')
+    with pytest.raises(ValueError, match='no search'):
+        prepare_proxy(cfg)
+
+
+def test_seeds_differ_between_rounds_and_searches():
+    seeds = {training_seed(seed, index) for seed in range(3) for index in range(20)}
+    assert len(seeds) == 60
+    with pytest.raises(ValueError, match='below 1000'):
+        training_seed(0, 1000)
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_configs_are_proxies_of_what_their_name_says(name):
+    cfg = Config.fromfile(ROOT / f'configs/segmentation/search/{name}.py')
+    target = cfg.search.target_metric
+    metrics = [target] if isinstance(target, str) else list(target)
+    assert '_'.join(metrics).lower() == name.rpartition('_')[0]
+    losses = prepare_proxy(cfg).model.decode_head.loss_decode
+    assert losses.type == 'AutoSegLoss' and losses.target_metric == target
+    paper = name.endswith(('voc', 'cityscapes'))
+    assert cfg.train_cfg.max_iters == (1000 if paper else 100)
