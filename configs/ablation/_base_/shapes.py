@@ -1,0 +1,7 @@
+_base_ = [
+    'retinanet_r18.py',
+    '../../_base_/shapes_detection.py',
+    '../../_base_/schedule_shapes.py',
+]
+
+model = dict(bbox_head=dict(num_classes=5))
