@@ -112,7 +112,7 @@ def test_unfit_extras_are_left_out_of_a_user_environment_only(this_env, monkeypa
     progress = Progress(this_env.logs / 'log')
     setup_env.add_extras(this_env, progress)
     out = capsys.readouterr().out
-    assert out.count('left out, all else works without it: ERROR: Cannot install pyso') == 2
+    assert out.count('left out, all else works without it: ERROR: Cannot install pyso') == 3
     assert 'What to do' not in out
     (this_env.folder / MARKER).touch()
     with pytest.raises(SetupError, match='pysodmetrics'):
@@ -131,7 +131,7 @@ def test_every_requirement_has_a_pin():
         if '==' in line
     }
     wanted = set(setup_env.BUILD) | {'mmcv'}
-    for name in ('stack', 'tests', 'seg', 'fast'):
+    for name in ('stack', 'tests', 'seg', 'fast', 'docs'):
         wanted |= set((ROOT / 'requirements' / f'{name}.txt').read_text('utf-8').split())
     assert wanted <= pinned
     assert setup_env.pinned_version('mmcv') == '2.1.0'
