@@ -32,9 +32,7 @@ from mmdet_alrp.segmentation.search.records import (
     check_same_settings,
     read_record,
 )
-from mmdet_alrp.segmentation.search.search import (
-    run_search,
-)
+from mmdet_alrp.segmentation.search.search import SearchParts, run_search
 from mmdet_alrp.segmentation.search.settings import (
     ALGORITHMS,
     parameter_file,
@@ -110,6 +108,21 @@ def make_plan(args: argparse.Namespace) -> SearchPlan:
     return SearchPlan(settings, proxy, space, Path(work_dir))
 
 
+def train_start(plan: SearchPlan, parts: SearchParts, folder: Path) -> float:
+    """Train the common start if the search has one and it is not there yet; return the seconds.
+
+    Raises:
+        UsageError: If that fails.
+    """
+    task = plan.start_task(folder)
+    if task is None:
+        return 0.0
+    (result,) = parts.executor.run([task])
+    if result.failure:
+        raise UsageError(f'the common start failed: {result.failure}')
+    return result.seconds
+
+
 def dry_run(plan: SearchPlan) -> None:
     """Train with one sample in a temporary folder and say what the whole search would cost."""
     with tempfile.TemporaryDirectory(prefix='search_loss_') as name:
@@ -118,6 +131,7 @@ def dry_run(plan: SearchPlan) -> None:
         plan.proxy.dump(folder / 'proxy.py')
         samples = parts.algorithm.propose()
         with contextlib.closing(parts.executor):
+            start = train_start(plan, parts, folder)
             (result,) = parts.executor.run([parts.make_task(0, 0, samples[0])])
     if result.failure:
         raise UsageError(f'the sample that was tried failed: {result.failure}')
@@ -130,10 +144,12 @@ def dry_run(plan: SearchPlan) -> None:
         f'{result.reward:.4f}'
     )
     print(f'search: {rounds} rounds x {len(samples)} samples = {total} samples')
+    if start:
+        print(f'common start, once: {start:.1f} s')
     print(
-        f'cost: {duration(total * result.seconds)} of one worker; about '
-        f'{duration(waves * result.seconds)} with {workers} of them side by side, if they do not '
-        'slow each other down'
+        f'cost: {duration(start + total * result.seconds)} of one worker; about '
+        f'{duration(start + waves * result.seconds)} with {workers} of them side by side, if they '
+        'do not slow each other down'
     )
 
 
@@ -183,22 +199,21 @@ def search(plan: SearchPlan, resume: bool, compare: Sequence[Path]) -> None:
     plan.proxy.dump(plan.work_dir / 'proxy.py')
     say = printing(plan.work_dir / 'search.log')
     rounds, samples = plan.settings['rounds'], len(parts.algorithm.propose())
-    progress = Progress(
-        rounds * samples,
-        len(record.samples),
-        rounds,
-        target_name(plan.settings['target_metric']),
-        say,
-    )
+    done = len(record.samples)
     say(
         f'{record.algorithm}: {rounds} rounds x {samples} samples of {plan.space.size} numbers, '
-        f'{progress.done} done before; results in {plan.work_dir}'
+        f'{done} done before; results in {plan.work_dir}'
     )
+    name = target_name(plan.settings['target_metric'])
     with contextlib.closing(parts.executor):
+        seconds = train_start(plan, parts, plan.work_dir)
+        if seconds:
+            say(f'common start trained with cross entropy in {seconds:.1f} s')
+        progress = Progress(rounds * samples, done, rounds, name, say)
         run_search(parts, record, plan.work_dir, progress)
     after_round(record)  # of a finished search that is resumed, with other --compare say
     say(
-        f'found: {progress.name} {record.winner.reward:.4f} in round '
+        f'found: {name} {record.winner.reward:.4f} in round '
         f'{record.winner.round + 1}; train with theta='
         f'{str(plan.work_dir / parameter_file(plan.settings["target_metric"]))!r}'
     )

@@ -3,7 +3,7 @@
 from .algorithms import ALGORITHMS, PPO, RandomSearch, Round, SearchAlgorithm, build_algorithm
 from .executors import LocalExecutor, RayExecutor, build_executor
 from .policy import Policy, clipped_objective
-from .proxy import ProxyResult, ProxyTask, prepare_proxy, run_proxy, training_seed
+from .proxy import ProxyResult, ProxyTask, prepare_proxy, run_proxy
 from .records import RoundRecord, SampleRecord, SearchRecord, read_record
 from .search import SearchParts, run_search
 from .space import SearchSpace
@@ -33,5 +33,4 @@ __all__ = [
     'read_record',
     'run_proxy',
     'run_search',
-    'training_seed',
 ]

@@ -13,9 +13,10 @@ from mmdet_alrp.segmentation.losses.surrogate_files import parameters_to_dict
 
 from .algorithms import build_algorithm
 from .executors import build_executor
-from .proxy import ProxyTask, training_seed
+from .proxy import ProxyTask
 from .search import SearchParts, sample_folder
 from .space import SearchSpace
+from .start import FILE_NAME
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,28 @@ class SearchPlan:
                 index=place,
                 config_file=str(folder / 'proxy.py'),
                 theta={metric: parameters_to_dict(entry) for metric, entry in found.items()},
-                seed=training_seed(seed, index),
+                seed=seed,
                 folder=str(sample_folder(folder, index, place)),
+                start=self._start_file(folder),
             )
 
         return SearchParts(algorithm, executor, make_task, **more)
+
+    def start_task(self, folder: Path) -> ProxyTask | None:
+        """Return the task that trains the common start; None without one, or if it is there."""
+        folder = folder.resolve()
+        file = self._start_file(folder)
+        if not file or Path(file).is_file():
+            return None
+        return ProxyTask(
+            round=0,
+            index=0,
+            config_file=str(folder / 'proxy.py'),
+            theta=None,
+            seed=self.settings['seed'],
+            folder=str(folder / 'samples' / 'start'),
+            start=file,
+        )
+
+    def _start_file(self, folder: Path) -> str:
+        return str(folder / FILE_NAME) if self.settings['start'] else ''

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,13 +14,12 @@ from mmengine.runner import Runner
 
 from mmdet_alrp.segmentation.evaluation.boundary import BOUNDARY_METRICS
 from mmdet_alrp.segmentation.evaluation.region import REGION_METRICS
+from mmdet_alrp.segmentation.losses.surrogate_parameters import metric_weights
 
 from .holdout import hold_out
+from .start import LOSS, save_start, start_with_cross_entropy, surrogate_losses
 
-LOSS = 'AutoSegLoss'
 _EVALUATORS = {'RegionMetric': REGION_METRICS, 'BoundaryMetric': BOUNDARY_METRICS}
-# Seeds of training are below this of each other's rounds and searches.
-_ROUNDS = 1000
 
 
 @dataclass(frozen=True)
@@ -31,17 +30,22 @@ class ProxyTask:
         round: Round of the search.
         index: Number of the sample in its round.
         config_file: Config of the proxy, with a ``search`` dict.
-        theta: Parameters by metric, as the contents of a parameter file.
-        seed: Of the training, as :func:`training_seed` gives it.
+        theta: Parameters by metric, as the contents of a parameter file; None trains the common
+            start, with cross entropy.
+        seed: Of the training, the same for all samples of a search, so that they differ in nothing
+            but their parameters.
         folder: Where the sample's output goes; it is made if need be.
+        start: File of the common start: where its weights go, or where a sample takes them from;
+            empty if samples start as the config says.
     """
 
     round: int
     index: int
     config_file: str
-    theta: Mapping[str, Any]
+    theta: Mapping[str, Any] | None
     seed: int
     folder: str
+    start: str = ''
 
 
 @dataclass(frozen=True)
@@ -65,27 +69,6 @@ class ProxyResult:
     failure: str = ''
 
 
-def training_seed(seed: int, round_index: int) -> int:
-    """Return the seed that all samples of a round are trained with.
-
-    Samples of a round differ in nothing but their parameters; another round, or another search,
-    starts its trainings from other weights and batches.
-
-    Raises:
-        ValueError: If a number is negative, or there are more than 1000 rounds.
-    """
-    if seed < 0 or not 0 <= round_index < _ROUNDS:
-        raise ValueError(f'seed must be >= 0 and a round below {_ROUNDS}: {seed}, {round_index}')
-    return seed * _ROUNDS + round_index
-
-
-def metric_weights(target_metric: str | Mapping[str, float]) -> dict[str, float]:
-    """Return the metrics that are searched for, and their weights in a sum."""
-    if isinstance(target_metric, str):
-        return {target_metric: 1.0}
-    return {name: float(weight) for name, weight in target_metric.items()}
-
-
 def prepare_proxy(cfg: Config) -> Config:
     """Make the config of a proxy task: split, metrics and hooks as a search needs them.
 
@@ -104,7 +87,7 @@ def prepare_proxy(cfg: Config) -> Config:
     search = cfg.get('search')
     if not isinstance(search, Mapping) or not {'target_metric', 'holdout'} <= set(search):
         raise ValueError('the config has no search = dict(target_metric=..., holdout=...)')
-    losses = list(_losses(cfg.get('model')))
+    losses = list(surrogate_losses(cfg.get('model')))
     if not losses:
         raise ValueError(f'the model has no {LOSS}, whose parameters are to be searched')
     if search.get('prepared'):
@@ -132,14 +115,20 @@ def run_proxy(task: ProxyTask) -> ProxyResult:
     """
     started = time.monotonic()
     cfg = prepare_proxy(Config.fromfile(task.config_file))
-    for loss in _losses(cfg.model):
-        loss.theta = dict(task.theta)
+    if task.theta is None:
+        start_with_cross_entropy(cfg)
+    else:
+        for loss in surrogate_losses(cfg.model):
+            loss.theta = dict(task.theta)
+        cfg.load_from = task.start or cfg.get('load_from')
     cfg.work_dir = task.folder
     cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': task.seed}
     # MMEngine keeps its loggers and visualisers by this name, one run after another.
     cfg.experiment_name = f'search_{task.round}_{task.index}_{time.time_ns()}'
     runner = Runner.from_cfg(cfg)
     runner.train()
+    if task.theta is None:
+        save_start(runner.model, task.start)
     metrics = {name: float(value) for name, value in runner.val_loop.run().items()}
     weights = metric_weights(cfg.search.target_metric)
     reward = sum(weight * metrics[name] for name, weight in weights.items()) / sum(weights.values())
@@ -147,17 +136,6 @@ def run_proxy(task: ProxyTask) -> ProxyResult:
         raise ValueError(f'the reward is {reward}: no hold-out image has what {[*weights]} measure')
     seconds = time.monotonic() - started
     return ProxyResult(task.round, task.index, reward, metrics, seconds)
-
-
-def _losses(node: Any) -> Iterator[ConfigDict]:
-    if isinstance(node, Mapping):
-        if str(node.get('type')).rpartition('.')[2] == LOSS:
-            yield node
-        for value in node.values():
-            yield from _losses(value)
-    elif isinstance(node, (list, tuple)):
-        for value in node:
-            yield from _losses(value)
 
 
 def _split(cfg: Config) -> None:

@@ -15,7 +15,7 @@ from mmdet_alrp.command_line import UsageError
 
 ALGORITHMS = {'ppo': 'PPO', 'random': 'RandomSearch'}
 _REQUIRED = ('target_metric', 'algorithm', 'rounds', 'holdout')
-_OPTIONAL = {'space': {}, 'executor': {'type': 'local'}, 'seed': 0}
+_OPTIONAL = {'space': {}, 'start': None, 'executor': {'type': 'local'}, 'seed': 0}
 
 
 def search_settings(
@@ -61,11 +61,20 @@ def search_settings(
                 'search.executor.num_cpus and num_gpus leave room for'
             )
         settings['executor'] = {**executor, 'workers': workers}
-    for name, least in (('rounds', 1), ('seed', 0)):
-        value = settings[name]
+    _check_numbers(settings)
+    return json.loads(json.dumps(settings))
+
+
+def _check_numbers(settings: Mapping[str, Any]) -> None:
+    start = settings['start']
+    if start is not None and (not isinstance(start, Mapping) or set(start) != {'max_iters'}):
+        raise UsageError(f'search.start must be None or dict(max_iters=...), got {start!r}')
+    wholes = {'rounds': (settings['rounds'], 1), 'seed': (settings['seed'], 0)}
+    if start is not None:
+        wholes['start.max_iters'] = (start['max_iters'], 1)
+    for name, (value, least) in wholes.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise UsageError(f'search.{name} must be a whole number >= {least}, got {value!r}')
-    return json.loads(json.dumps(settings))
 
 
 def _without_scope(value: Any) -> Any:
