@@ -1,0 +1,1 @@
+"""What builds the documentation site: hooks of MkDocs and the drawings on its pages."""
