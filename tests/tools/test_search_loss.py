@@ -31,6 +31,7 @@ def config(tmp_path_factory):
         f'val_dataloader = {data}\n'
         'train_cfg = dict(max_iters=2, val_interval=2)\n'
         'search = dict(rounds=2, holdout=dict(_delete_=True, count=4), seed=3,\n'
+        '    start=dict(max_iters=2),\n'
         "    algorithm=dict(_delete_=True, type='PPO', samples=2, updates=5),\n"
         "    executor=dict(_delete_=True, type='local', workers=1, threads=1, timeout=120))\n"
     )
@@ -70,9 +71,10 @@ def test_search_shows_progress_and_leaves_everything(finished):
     names = {path.name for path in folder.iterdir()}
     assert names == {
         'search.json', 'miou.json', 'search.png', 'curves.png', 'report.md', 'search.log',
-        'proxy.py', 'samples',
+        'proxy.py', 'samples', 'start.pth',
     }  # fmt: skip
-    assert not list(folder.rglob('*.pth'))
+    assert not list(folder.glob('samples/**/*.pth'))
+    assert any(line.startswith('common start trained') for line in lines)
     record = record_of(folder)
     rewards = [s['reward'] for entry in record['rounds'] for s in entry['samples']]
     assert all(0 <= reward <= 1 for reward in rewards) and len(set(rewards)) > 1
@@ -113,6 +115,7 @@ def test_dry_run_says_the_cost_and_leaves_nothing(config, tmp_path, capfd):
         [str(config), '--work-dir', str(tmp_path / 'dry'), '--dry-run', '--workers', '2']
     )
     output = capfd.readouterr().out
+    assert 'common start, once: ' in output
     assert '2 rounds x 2 samples = 4 samples' in output and 'with 2 of them' in output
     assert list(tmp_path.iterdir()) == [] and sorted(config.parent.iterdir()) == before
 
@@ -141,6 +144,8 @@ def test_wrong_use_is_said_in_one_line(config, tmp_path, capsys):
         ([config, '--compare', tmp_path], 'holds no search'),
         ([REPO / 'configs/segmentation/ce_fcn_r18_shapes.py'], 'has no search=dict(...)'),
         ([config, '--cfg-options', 'search.round=3'], 'search.round is no setting'),
+        ([config, '--cfg-options', 'search.start.max_iters=0'], 'search.start.max_iters must be'),
+        ([config, '--cfg-options', 'search.start=5'], 'search.start must be None or dict'),
         ([config, '--cfg-options', 'search.rounds=0'], 'must be a whole number >= 1, got 0'),
         ([config, '--cfg-options', 'search.target_metric=IoU'], "'IoU'"),
         ([config, '--cfg-options', 'search.space.segment=3'], 'segment'),

@@ -1,5 +1,7 @@
 import pickle
+import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ import torch
 from mmengine.config import Config
 
 from mmdet_alrp.engine.hooks.finite_loss_hook import NotFiniteError
-from mmdet_alrp.segmentation.search.proxy import prepare_proxy, run_proxy, training_seed
+from mmdet_alrp.segmentation.search.proxy import prepare_proxy, run_proxy
 
 sys.path.append(str(Path(__file__).parent))
 from tiny_proxy import BENT, ROOT, task_of, tiny_config
@@ -81,11 +83,26 @@ def test_configs_without_search_or_loss_are_refused(proxy_shapes):
         prepare_proxy(cfg)
 
 
-def test_seeds_differ_between_rounds_and_searches():
-    seeds = {training_seed(seed, index) for seed in range(3) for index in range(20)}
-    assert len(seeds) == 60
-    with pytest.raises(ValueError, match='below 1000'):
-        training_seed(0, 1000)
+def test_samples_go_on_from_the_start_that_cross_entropy_trained(proxy_shapes, tmp_path):
+    cfg = tiny_config(proxy_shapes, **{'search.start': {'max_iters': 3}, 'train_cfg.max_iters': 1})
+    cfg.default_hooks.logger.interval = 1
+    file = tmp_path / 'start.pth'
+    trained = replace(task_of(cfg, tmp_path, theta=None), start=str(file))
+    start = run_proxy(trained)
+    text = next(Path(trained.folder).glob('*/*.log')).read_text()
+    steps = re.findall(r'Iter\(train\) \[(\d)/3\].*decode\.loss_ce: \d', text)
+    assert steps == ['1', '2', '3'] and 'decode.loss_auto_seg' not in text
+    weights = torch.load(file, weights_only=True)['state_dict']
+
+    # A sample that does not learn is the start; one from random weights is not.
+    cfg.optim_wrapper.optimizer.update(lr=0.0, weight_decay=0.0)
+    for part in (cfg.model.backbone, cfg.model.neck, cfg.model.decode_head):
+        part.norm_cfg = {'type': 'BN', 'momentum': 0.0}
+    sample = replace(task_of(cfg, tmp_path, BENT, index=1), start=str(file))
+    assert run_proxy(sample).metrics == start.metrics
+    assert run_proxy(replace(sample, start='')).metrics != start.metrics
+    assert all(value.isfinite().all() for value in weights.values())
+    assert sorted(path.name for path in tmp_path.glob('*.pth')) == ['start.pth']
 
 
 @pytest.mark.parametrize('name', CONFIGS)
@@ -97,4 +114,5 @@ def test_configs_are_proxies_of_what_their_name_says(name):
     losses = prepare_proxy(cfg).model.decode_head.loss_decode
     assert losses.type == 'AutoSegLoss' and losses.target_metric == target
     paper = name.endswith(('voc', 'cityscapes'))
-    assert cfg.train_cfg.max_iters == (1000 if paper else 100)
+    assert cfg.train_cfg.max_iters == (1000 if paper else 100 if 'camvid' in name else 150)
+    assert cfg.train_cfg.max_iters == cfg.param_scheduler[-1].end
