@@ -108,3 +108,14 @@ def test_reference_has_all_that_is_public():
 def test_links_work_on_a_code_host_too(page):
     for link in LINK.findall((DOCS / page).read_text('utf-8')):
         assert (DOCS / link).exists(), link
+
+
+def test_lists_and_tables_stand_apart_from_paragraphs(site):
+    merged = re.compile(r'\n(?:[-*] |\d+\. |\|)')
+    items = rows = 0
+    for page in site.rglob('*.html'):
+        text = re.sub(r'<(pre|code)\b.*?</\1>', '', page.read_text('utf-8'), flags=re.DOTALL)
+        items, rows = items + text.count('<li>'), rows + text.count('<tr>')
+        for paragraph in re.findall(r'<p>(.*?)</p>', text, re.DOTALL):
+            assert not merged.search(paragraph), (page.name, paragraph[:100])
+    assert items > 100 and rows > 100
