@@ -157,6 +157,13 @@ def test_mean_and_spread_over_the_seeds(ablation):
     assert '- aLRP (IoU), no SB, seed 0: failed: nan' in text.splitlines()
 
 
+def test_time_left_counts_runs_halfway(ablation):
+    time_left = ablation.main.time_left
+    assert time_left(10, 1, 4, 1) == 30
+    assert time_left(15, 2, 8, 3) == 25  # two others run: three runs' worth took 15
+    assert time_left(10, 5, 5, 3) == 0
+
+
 def arguments(data, work_dir, *more):
     known = ['--data', 'shapes', '--data-root', data, '--work-dir', work_dir, '--no-amp', *more]
     return [str(item) for item in known]

@@ -132,7 +132,7 @@ class Ablation:
                     self.outcomes[run.name] = future.result()
                     self.write_report()
                     spent = time.monotonic() - started
-                    left = spent / done * (len(todo) - done)
+                    left = time_left(spent, done, len(todo), self.args.workers)
                     print(progress_line(self.outcomes[run.name], done, len(todo), left), flush=True)
             except BaseException:
                 self.children.stop()
@@ -213,6 +213,13 @@ class Ablation:
             f'{self.args.workers} at a time on as many free cores, without loading and starting up'
         )
         return lines
+
+
+def time_left(spent: float, done: int, total: int, workers: int) -> float:
+    """Seconds until all runs have ended, told when one has just ended; runs take equal times."""
+    running = max(0, min(workers, total - done + 1) - 1)  # beside the one that ended
+    progress = done + running / 2  # they are halfway, on average
+    return spent * (total - progress) / progress
 
 
 def progress_line(outcome: dict, done: int, total: int, left: float) -> str:
