@@ -148,6 +148,6 @@ def test_ray_gives_the_rewards_of_local_processes(proxy_shapes, tmp_path, troubl
     local = run_all(LocalExecutor(threads=1), [good])
     failing = trouble('exit', 1)
     monkeypatch.setenv('PYTHONPATH', str(tmp_path / 'exit'))  # for Ray's processes
-    found = run_all(RayExecutor(timeout=100), [good, failing])
+    found = run_all(RayExecutor(timeout=500), [good, failing])
     assert found[0].metrics == local[0].metrics
     assert 'exit status 7' in found[1].failure and found[1].reward is None
