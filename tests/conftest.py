@@ -28,6 +28,22 @@ def pytest_configure() -> None:
         settings.load_profile('any machine')
 
 
+@pytest.fixture(scope='module', autouse=True)
+def fresh_mmengine() -> None:
+    """Drop the scope, visualizers and loggers that runs of earlier modules have left in MMEngine.
+
+    It hands them to later runs of the process: detections would go to a segmentation's visualizer.
+    """
+    with suppress(ModuleNotFoundError):
+        from mmengine.utils import ManagerMixin
+
+        managers = ManagerMixin.__subclasses__()
+        while managers:
+            manager = managers.pop()
+            manager._instance_dict.clear()
+            managers.extend(manager.__subclasses__())
+
+
 @pytest.fixture(params=DEVICES)
 def device(request: pytest.FixtureRequest) -> torch.device:
     return torch.device(request.param)
