@@ -2,7 +2,8 @@ import shutil
 import sys
 import tarfile
 import zipfile
-from pathlib import Path
+from collections import Counter
+from pathlib import Path, PurePosixPath
 
 import pytest
 from building import call_backend, run
@@ -37,6 +38,17 @@ def test_wheel_carries_every_config_and_tool(wheel):
             assert f'mmdet_alrp/.mim/{file.relative_to(ROOT).as_posix()}' in names
     assert 'mmdet_alrp/.mim/model-index.yml' in names
     assert not [name for name in names if '__pycache__' in name or name.startswith('tests/')]
+
+
+def test_mim_finds_every_config_of_the_wheel_by_its_name(wheel):
+    # It looks for the name in the whole package, and takes no config that has a namesake.
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    namesakes = Counter(PurePosixPath(name).name for name in names)
+    configs = [name for name in names if '/.mim/configs/' in name and '/_base_/' not in name]
+    assert [name for name in configs if namesakes[PurePosixPath(name).name] > 1] == []
+    assert 'mmdet_alrp/.mim/configs/alrp_retinanet_r18_shapes.py' in configs
+    assert 'mmdet_alrp/.mim/configs/metafile.yml' in configs  # what model-index.yml imports
 
 
 def test_wheel_does_not_pull_the_stack(wheel):
