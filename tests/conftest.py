@@ -35,13 +35,9 @@ def fresh_mmengine() -> None:
     It hands them to later runs of the process: detections would go to a segmentation's visualizer.
     """
     with suppress(ModuleNotFoundError):
-        from mmengine.utils import ManagerMixin
+        from runs_of_mmengine import forget_runs
 
-        managers = ManagerMixin.__subclasses__()
-        while managers:
-            manager = managers.pop()
-            manager._instance_dict.clear()
-            managers.extend(manager.__subclasses__())
+        forget_runs()
 
 
 @pytest.fixture(params=DEVICES)

@@ -8,7 +8,7 @@ import torch
 from faulty_runs import build_runner, scenes
 from mmengine.hooks import CheckpointHook, Hook
 from tiny_detectors import detector
-from tiny_runs import REPO, one_line_error, run_tool, write_config
+from tiny_runs import REPO, one_line_error, run_here, write_config
 
 from mmdet_alrp.command_line import UsageError
 from mmdet_alrp.engine.whole_files import WholeFileBackend
@@ -131,7 +131,7 @@ def test_kill_during_save_keeps_the_old_checkpoint_and_resume_works(tiny_shapes,
     part.write_bytes(half)  # what a disk would have kept
     assert names(work_dir) == ['epoch_1.pth']
     assert_whole(work_dir / 'epoch_1.pth')
-    result = run_tool('train.py', config, '--work-dir', work_dir, '--resume', cwd=tmp_path)
+    result = run_here('train.py', config, '--work-dir', work_dir, '--resume', cwd=tmp_path)
     assert result.returncode == 0, result.stderr[-3000:]
     assert names(work_dir) == ['epoch_2.pth']
     assert assert_whole(work_dir / 'epoch_2.pth')['meta']['epoch'] == 2

@@ -10,7 +10,7 @@ from test_train import (
     kill_and_resume,
     last_checkpoint,
 )
-from tiny_runs import BATCH, EPOCHS, run_tool, write_config
+from tiny_runs import BATCH, EPOCHS, run_here, run_tool, write_config
 
 ALRP_HEAD = {
     'type': 'RankingRetinaHead',
@@ -47,7 +47,7 @@ def alrp_trained(tiny_shapes, tmp_path_factory):
     """Config and work dir of an uninterrupted run with aLRP."""
     folder = tmp_path_factory.mktemp('alrp')
     config = alrp_config(folder / 'tiny_alrp.py', tiny_shapes)
-    result = run_tool('train.py', config, '--work-dir', folder / 'run', cwd=folder)
+    result = run_here('train.py', config, '--work-dir', folder / 'run', cwd=folder)
     assert result.returncode == 0, result.stderr[-3000:]
     return config, folder / 'run'
 
@@ -100,7 +100,7 @@ def test_two_processes_share_one_ratio(tiny_shapes, tmp_path, monkeypatch):
 
 def test_mixed_precision(tiny_shapes, alrp_trained, tmp_path):
     config = alrp_config(tmp_path / 'amp.py', tiny_shapes, epochs=1)
-    result = run_tool('train.py', config, '--amp', cwd=tmp_path)
+    result = run_here('train.py', config, '--amp', cwd=tmp_path)
     assert result.returncode == 0, result.stderr[-3000:]
     work_dir = tmp_path / 'work_dirs' / 'amp'
     half, full = steps_of(work_dir)[0]['loss'], steps_of(alrp_trained[1])[0]['loss']
@@ -114,7 +114,7 @@ def test_mixed_precision(tiny_shapes, alrp_trained, tmp_path):
 def test_checkpoint_is_evaluated(alrp_trained, tmp_path):
     config, work_dir = alrp_trained
     checkpoint = work_dir / f'epoch_{EPOCHS}.pth'
-    result = run_tool('test.py', config, checkpoint, '--work-dir', tmp_path / 'test', cwd=tmp_path)
+    result = run_here('test.py', config, checkpoint, '--work-dir', tmp_path / 'test', cwd=tmp_path)
     assert result.returncode == 0, result.stderr[-3000:]
     (log,) = (tmp_path / 'test').glob('*/*.json')
     figures = json.loads(log.read_text())

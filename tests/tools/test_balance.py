@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_runs import FOCAL_HEAD, REPO, run_tool, write_config
+from tiny_runs import FOCAL_HEAD, REPO, run_here, write_config
 
 RANKING_HEAD = {
     'type': 'RankingRetinaHead',
@@ -137,7 +137,7 @@ def test_gradients_of_a_real_training(balance, tiny_shapes, tmp_path, head, bala
         epochs=1,
         custom_hooks=[{'type': 'GradientBalanceHook', 'interval': 1}],
     )
-    result = run_tool('train.py', config, '--work-dir', 'run', cwd=tmp_path)
+    result = run_here('train.py', config, '--work-dir', 'run', cwd=tmp_path)
     assert result.returncode == 0, result.stderr[-3000:]
     log = balance.read_log(tmp_path / 'run')
     _, ratios = log.train_series('grad_ratio')

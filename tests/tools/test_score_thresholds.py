@@ -8,7 +8,7 @@ from mmdet.apis import inference_detector, init_detector
 from mmdet.models import DetTTAModel
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
-from tiny_runs import EPOCHS, one_line_error, run_tool, write_config
+from tiny_runs import EPOCHS, one_line_error, run_here, write_config
 from torch import nn
 
 from mmdet_alrp.engine.score_thresholds import (
@@ -133,7 +133,7 @@ def thresholds_file(tiny_config, trained, tmp_path_factory):
     """Thresholds about the middle of the tiny model's scores, one class without."""
     folder = tmp_path_factory.mktemp('thresholds')
     options = ('--out', 'plain.pkl', '--show-dir', 'drawn', '--work-dir', 'plain')
-    result = run_tool('test.py', tiny_config, trained / CHECKPOINT, *options, cwd=folder)
+    result = run_here('test.py', tiny_config, trained / CHECKPOINT, *options, cwd=folder)
     assert result.returncode == 0, result.stderr[-3000:]
     found = pickle.loads((folder / 'plain.pkl').read_bytes())
     scores = torch.cat([image['pred_instances']['scores'] for image in found])
@@ -157,7 +157,7 @@ def passing(found, values):
 
 def test_tool_drops_and_draws(tiny_config, trained, thresholds_file, tmp_path):
     path, values, plain = thresholds_file
-    result = run_tool(
+    result = run_here(
         'test.py',
         tiny_config,
         trained / CHECKPOINT,
@@ -190,7 +190,7 @@ def test_inference_api_and_config_give_the_same(tiny_shapes, trained, thresholds
     torch.testing.assert_close(scores, torch.tensor(passing(plain[0], values)))
 
     options = ('--out', 'kept.pkl')
-    result = run_tool('test.py', config, trained / CHECKPOINT, *options, cwd=tmp_path)
+    result = run_here('test.py', config, trained / CHECKPOINT, *options, cwd=tmp_path)
     assert result.returncode == 0, result.stderr[-3000:]
     found = pickle.loads((tmp_path / 'kept.pkl').read_bytes())
     kept_scores = [image['pred_instances']['scores'].tolist() for image in found]

@@ -5,7 +5,7 @@ import zipfile
 import pytest
 import torch
 from pycocotools.coco import COCO
-from tiny_runs import EPOCHS, FOCAL_HEAD, one_line_error, run_tool, write_config
+from tiny_runs import EPOCHS, FOCAL_HEAD, one_line_error, run_here, run_tool, write_config
 
 CHECKPOINT = f'epoch_{EPOCHS}.pth'
 
@@ -32,7 +32,7 @@ def test_same_figures_as_at_the_end_of_training(tiny_config, trained, tmp_path):
 
 def test_test_time_augmentation_changes_the_predictions(tiny_config, trained, tmp_path):
     for name, options in (('plain', []), ('tta', ['--tta'])):
-        result = run_tool(
+        result = run_here(
             'test.py',
             tiny_config,
             trained / CHECKPOINT,
@@ -59,7 +59,7 @@ def submission(tiny_shapes, trained, tmp_path_factory):
     image_info = folder / 'image_info_test-dev2017.json'
     image_info.write_text(json.dumps(content))
     config = write_config(folder / 'tiny_focal.py', tiny_shapes)
-    result = run_tool(
+    result = run_here(
         'test.py',
         config,
         trained / CHECKPOINT,
@@ -99,7 +99,7 @@ def test_submission_is_read_by_pycocotools(submission, tiny_shapes, tmp_path):
 
 
 def test_submission_that_leaves_images_out_is_refused(tiny_config, trained, tmp_path):
-    result = run_tool(
+    result = run_here(
         'test.py',
         tiny_config,
         trained / CHECKPOINT,

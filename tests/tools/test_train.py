@@ -12,6 +12,7 @@ from tiny_runs import (
     REPO,
     load_tool,
     one_line_error,
+    run_here,
     run_tool,
     write_config,
 )
@@ -50,7 +51,7 @@ def kill_and_resume(config, work_dir, monkeypatch):
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
     assert not (work_dir / 'epoch_2.pth').exists()
     monkeypatch.delenv('KILL_BEFORE_ITERATION')
-    resumed = run_tool('train.py', config, '--work-dir', work_dir, '--resume', cwd=work_dir.parent)
+    resumed = run_here('train.py', config, '--work-dir', work_dir, '--resume', cwd=work_dir.parent)
     assert resumed.returncode == 0, resumed.stderr[-3000:]
 
 
@@ -71,7 +72,7 @@ def test_resume_after_kill_reaches_the_same_end(tiny_config, trained, tmp_path, 
 
 
 def test_resume_from_path_reaches_the_same_end(tiny_config, trained, tmp_path):
-    result = run_tool('train.py', tiny_config, '--resume', trained / 'epoch_2.pth', cwd=tmp_path)
+    result = run_here('train.py', tiny_config, '--resume', trained / 'epoch_2.pth', cwd=tmp_path)
     assert result.returncode == 0, result.stderr[-3000:]
     assert_same_end(tmp_path / 'work_dirs' / 'tiny_focal', trained)
 
@@ -104,7 +105,7 @@ def test_two_cpu_processes_share_an_epoch(tiny_shapes, tmp_path, monkeypatch):
 
 def test_amp_on_the_cpu_trains_in_bfloat16(tiny_shapes, trained, tmp_path):
     config = write_config(tmp_path / 'amp.py', tiny_shapes, epochs=1)
-    result = run_tool('train.py', config, '--amp', cwd=tmp_path)
+    result = run_here('train.py', config, '--amp', cwd=tmp_path)
     assert result.returncode == 0, result.stderr[-3000:]
     work_dir = tmp_path / 'work_dirs' / 'amp'
     state = torch.load(work_dir / 'epoch_1.pth', weights_only=True)['state_dict']

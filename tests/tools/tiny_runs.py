@@ -1,6 +1,8 @@
 """Tiny real runs of the command-line tools: seconds each, on the CPU."""
 
+import contextlib
 import importlib.util
+import io
 import os
 import pprint
 import subprocess
@@ -8,7 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.logging import MMLogger
+from runs_of_mmengine import forget_runs
 
 from mmdet_alrp.engine.run_config import exit_status_of
 
@@ -161,6 +165,28 @@ def run_tool(*command, cwd):
         text=True,
         timeout=300,
     )
+
+
+def run_here(name, *command, cwd):
+    """What `run_tool` gives, in this process: no start of Python, no import of the toolboxes."""
+    tool = load_tool(name.removesuffix('.py'))
+    words = [str(word) for word in command]
+    out, err = io.StringIO(), io.StringIO()
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        patch.setattr('mmengine.device.utils.DEVICE', 'cpu')
+        patch.setattr('torch.cuda.is_available', lambda: False)
+        forget_runs()
+        torch.set_num_threads(1)
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                status = exit_status_of(lambda: tool.main(words), name)
+        finally:
+            forget_runs()
+            torch.set_num_threads(threads)
+            torch.use_deterministic_algorithms(False)  # the tiny config asks for them
+    return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
 
 
 def load_tool(name):
