@@ -1,5 +1,6 @@
 import itertools
 import json
+import signal
 
 import pytest
 import torch
@@ -7,7 +8,6 @@ from test_train import (
     STEPS,
     assert_same_end,
     free_port,
-    kill_and_resume,
     last_checkpoint,
 )
 from tiny_runs import BATCH, EPOCHS, run_here, run_tool, write_config
@@ -69,10 +69,24 @@ def test_ratio_follows_the_epoch_that_just_ended(alrp_trained):
     assert state[RATIO].item() == pytest.approx(ratio_of(epochs[-1]), rel=1e-4)
 
 
+def kill_and_resume(config, work_dir, monkeypatch):
+    """Train, kill -9 in the middle of the second epoch, go on with --resume."""
+    killed_before = STEPS + STEPS // 2
+    monkeypatch.setenv('KILL_BEFORE_ITERATION', str(killed_before))
+    killed = run_tool('train.py', config, '--work-dir', work_dir, cwd=work_dir.parent)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+    assert not (work_dir / 'epoch_2.pth').exists()
+    monkeypatch.delenv('KILL_BEFORE_ITERATION')
+    resumed = run_here('train.py', config, '--work-dir', work_dir, '--resume', cwd=work_dir.parent)
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+
+
 def test_resume_after_kill_goes_on_with_the_ratio(alrp_trained, tmp_path, monkeypatch):
     config, reference = alrp_trained
     kill_and_resume(config, tmp_path / 'run', monkeypatch)
     assert_same_end(tmp_path / 'run', reference)
+    after = [step['step'] for step in steps_of(tmp_path / 'run')]
+    assert after == [*range(1, STEPS + STEPS // 2 + 1), *range(STEPS + 1, EPOCHS * STEPS + 1)]
     assert RATIO in last_checkpoint(tmp_path / 'run')['state_dict']
     first = torch.load(tmp_path / 'run' / 'epoch_1.pth', weights_only=True)['state_dict'][RATIO]
     resumed = steps_of(tmp_path / 'run')[-2 * STEPS]
@@ -81,17 +95,35 @@ def test_resume_after_kill_goes_on_with_the_ratio(alrp_trained, tmp_path, monkey
     assert first != 50
 
 
-def test_two_processes_share_one_ratio(tiny_shapes, tmp_path, monkeypatch):
-    config = alrp_config(tmp_path / 'two.py', tiny_shapes, epochs=2)
-    monkeypatch.setenv('PORT', str(free_port()))
+@pytest.fixture(scope='module')
+def two_processes(tiny_shapes, tmp_path_factory):
+    """Work dir of a run in two processes, each with half of the batch."""
+    folder = tmp_path_factory.mktemp('processes')
+    config = alrp_config(folder / 'two.py', tiny_shapes, epochs=2)
     half = f'train_dataloader.batch_size={BATCH // 2}'
-    result = run_tool('dist_train.sh', config, 2, '--cfg-options', half, cwd=tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('PORT', str(free_port()))
+        options = ('--auto-scale-lr', '--cfg-options', half)
+        result = run_tool('dist_train.sh', config, 2, *options, cwd=folder)
     assert result.returncode == 0, result.stderr[-3000:]
-    work_dir = tmp_path / 'work_dirs' / 'two'
-    steps = steps_of(work_dir)
+    return folder / 'work_dirs' / 'two'
+
+
+def test_two_cpu_processes_share_an_epoch(two_processes):
+    steps = steps_of(two_processes)
     assert [step['step'] for step in steps] == list(range(1, 2 * STEPS + 1))
+    # the batch of both processes together is half of auto_scale_lr.base_batch_size
+    assert steps[0]['lr'] == pytest.approx(0.01 * 0.1 / 2)
+    (log,) = two_processes.glob('*/vis_data/scalars.json')
+    assert any('coco/bbox_oLRP' in line for line in log.read_text().splitlines())
+    state = torch.load(two_processes / 'epoch_2.pth', weights_only=True)['state_dict']
+    assert all(value.isfinite().all() for value in state.values())
+
+
+def test_two_processes_share_one_ratio(two_processes):
+    steps = steps_of(two_processes)
     ratio = steps[STEPS]['self_balance_ratio']
-    saved = torch.load(work_dir / 'epoch_1.pth', weights_only=True)['state_dict'][RATIO]
+    saved = torch.load(two_processes / 'epoch_1.pth', weights_only=True)['state_dict'][RATIO]
     assert ratio == pytest.approx(saved.item(), rel=1e-6)
     # the log holds the losses of the first process, the ratio those of both
     assert ratio != pytest.approx(ratio_of(steps[:STEPS]), rel=1e-5)

@@ -1,5 +1,4 @@
 import json
-import signal
 import socket
 
 import pytest
@@ -43,18 +42,6 @@ def assert_same_end(work_dir, reference_dir):
     assert ours['meta']['iter'] == reference['meta']['iter'] == EPOCHS * STEPS
 
 
-def kill_and_resume(config, work_dir, monkeypatch):
-    """Train, kill -9 in the middle of the second epoch, go on with --resume."""
-    killed_before = STEPS + STEPS // 2
-    monkeypatch.setenv('KILL_BEFORE_ITERATION', str(killed_before))
-    killed = run_tool('train.py', config, '--work-dir', work_dir, cwd=work_dir.parent)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
-    assert not (work_dir / 'epoch_2.pth').exists()
-    monkeypatch.delenv('KILL_BEFORE_ITERATION')
-    resumed = run_here('train.py', config, '--work-dir', work_dir, '--resume', cwd=work_dir.parent)
-    assert resumed.returncode == 0, resumed.stderr[-3000:]
-
-
 def test_run_logs_every_step_and_measures_ap_and_olrp(trained):
     losses = train_losses(trained)
     assert [step for step, _ in losses] == list(range(1, EPOCHS * STEPS + 1))
@@ -62,13 +49,6 @@ def test_run_logs_every_step_and_measures_ap_and_olrp(trained):
     (log,) = trained.glob('*/vis_data/scalars.json')
     figures = json.loads(log.read_text().splitlines()[-1])
     assert {'coco/bbox_mAP', 'coco/bbox_oLRP'} <= figures.keys()
-
-
-def test_resume_after_kill_reaches_the_same_end(tiny_config, trained, tmp_path, monkeypatch):
-    kill_and_resume(tiny_config, tmp_path / 'run', monkeypatch)
-    assert_same_end(tmp_path / 'run', trained)
-    after = [step for step, _ in train_losses(tmp_path / 'run')]
-    assert after == [*range(1, STEPS + STEPS // 2 + 1), *range(STEPS + 1, EPOCHS * STEPS + 1)]
 
 
 def test_resume_from_path_reaches_the_same_end(tiny_config, trained, tmp_path):
@@ -81,26 +61,6 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         return probe.getsockname()[1]
-
-
-def test_two_cpu_processes_share_an_epoch(tiny_shapes, tmp_path, monkeypatch):
-    config = write_config(tmp_path / 'two.py', tiny_shapes, epochs=1)
-    monkeypatch.setenv('PORT', str(free_port()))
-    half = f'train_dataloader.batch_size={BATCH // 2}'
-    result = run_tool(
-        'dist_train.sh', config, 2, '--auto-scale-lr', '--cfg-options', half, cwd=tmp_path
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
-    work_dir = tmp_path / 'work_dirs' / 'two'
-    assert [step for step, _ in train_losses(work_dir)] == list(range(1, STEPS + 1))
-    (log,) = work_dir.glob('*/vis_data/scalars.json')
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
-    rates = [line['lr'] for line in lines if 'loss' in line]
-    # the batch of both processes together is half of auto_scale_lr.base_batch_size
-    assert rates[0] == pytest.approx(0.01 * 0.1 / 2)
-    assert any('coco/bbox_oLRP' in line for line in lines)
-    state = torch.load(work_dir / 'epoch_1.pth', weights_only=True)['state_dict']
-    assert all(value.isfinite().all() for value in state.values())
 
 
 def test_amp_on_the_cpu_trains_in_bfloat16(tiny_shapes, trained, tmp_path):
