@@ -127,7 +127,15 @@ def _entry(line: str) -> dict[str, float] | None:
 
 
 def training_figure(log: TrainingLog, title: str) -> Figure:
-    """Draw the panels for which the run has logged something."""
+    """Draw the panels for which the run has logged something.
+
+    Args:
+        log: What the run has logged.
+        title: Heading of the picture.
+
+    Raises:
+        UsageError: If no panel has anything to show.
+    """
     from matplotlib.figure import Figure
 
     keys = {key for row in log.train for key in row}
@@ -142,6 +150,10 @@ def training_figure(log: TrainingLog, title: str) -> Figure:
     ]
     drawn = [(name, _present(curves)) for name, curves in panels]
     drawn = [(name, curves) for name, curves in drawn if curves]
+    if not drawn:
+        raise UsageError(
+            f'{title}: the log has no finite loss, learning rate, AP or oLRP: nothing to draw'
+        )
     columns = min(3, len(drawn))
     rows = -(-len(drawn) // columns)
     figure = Figure(figsize=(4.7 * columns, 3.4 * rows + 0.4), dpi=110, layout='constrained')
@@ -151,7 +163,7 @@ def training_figure(log: TrainingLog, title: str) -> Figure:
         axes = figure.add_subplot(rows, columns, index + 1)
         draw_curves(axes, curves)
         axes.set_title(name, fontsize=10)
-        axes.set_xlim(0, 1.02 * last)
+        axes.set_xlim(0, 1.02 * last or 1)  # a test alone is logged at step 0
         axes.set_xlabel(log.axis())
     return figure
 
