@@ -8,7 +8,7 @@ from typing import Any
 
 from .proxy import ProxyResult, ProxyTask
 from .ray_executor import RayExecutor
-from .sample_process import SampleProcess, wait_for
+from .sample_process import SampleProcess, check_timeout, wait_for
 
 
 class LocalExecutor:
@@ -38,7 +38,7 @@ class LocalExecutor:
         devices: Sequence[int] = (),
     ) -> None:
         _check_count('workers', workers)
-        _check_timeout(timeout)
+        check_timeout(timeout)
         if threads is None:
             threads = max(1, (os.cpu_count() or 1) // workers)
         _check_count('threads', threads)
@@ -105,10 +105,3 @@ def build_executor(settings: Mapping[str, Any] | None = None) -> LocalExecutor |
 def _check_count(name: str, value: object) -> None:
     if type(value) is not int or value < 1:
         raise ValueError(f'executor: {name} must be a whole number >= 1, got {value!r}')
-
-
-def _check_timeout(timeout: float | None) -> None:
-    """Raise ``ValueError`` if a time limit is no positive number of seconds."""
-    is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
-    if timeout is not None and not (is_number and timeout > 0):
-        raise ValueError(f'executor: timeout must be seconds > 0 or None, got {timeout!r}')

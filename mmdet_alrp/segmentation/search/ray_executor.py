@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterable, Iterator
 from types import ModuleType
 
 from .proxy import ProxyResult, ProxyTask
-from .sample_process import SampleProcess, describe_failure, start_variables, wait_for
+from .sample_process import (
+    SampleProcess,
+    check_timeout,
+    describe_failure,
+    start_variables,
+    wait_for,
+)
 
 MISSING = "executor: Ray is not installed: pip install 'mmdet-alrp[search]'"
 
@@ -40,9 +47,11 @@ class RayExecutor:
         num_gpus: float = 0,
         address: str | None = None,
     ) -> None:
+        check_timeout(timeout)
         if type(num_cpus) is not int or num_cpus < 1:
             raise ValueError(f'executor: num_cpus must be a whole number >= 1, got {num_cpus!r}')
-        if not isinstance(num_gpus, int | float) or num_gpus < 0:
+        is_number = isinstance(num_gpus, int | float) and not isinstance(num_gpus, bool)
+        if not (is_number and 0 <= num_gpus < math.inf):
             raise ValueError(f'executor: num_gpus must be a number >= 0, got {num_gpus!r}')
         self.timeout = timeout
         self.num_cpus = num_cpus

@@ -104,6 +104,20 @@ class SampleProcess:
         return f'its process ended with exit status {code} and no result'
 
 
+def check_timeout(timeout: object) -> None:
+    """Check the time limit of samples.
+
+    Args:
+        timeout: Seconds > 0, or None for no limit.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if timeout is not None and not (is_number and timeout > 0):
+        raise ValueError(f'executor: timeout must be seconds > 0 or None, got {timeout!r}')
+
+
 def wait_for(samples: Iterable[SampleProcess]) -> None:
     """Wait until one of the samples may have ended."""
     samples = list(samples)

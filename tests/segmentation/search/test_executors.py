@@ -128,6 +128,10 @@ def test_a_sample_sees_its_device_alone(monkeypatch):
         ({'workers': 0}, 'workers must be a whole number'),
         ({'timeout': -1}, 'timeout must be seconds'),
         ({'devices': [-1]}, 'devices must be indices'),
+        ({'type': 'ray', 'timeout': -1}, 'timeout must be seconds'),
+        ({'type': 'ray', 'timeout': '60'}, 'timeout must be seconds'),
+        ({'type': 'ray', 'num_gpus': float('nan')}, 'num_gpus must be a number'),
+        ({'type': 'ray', 'num_gpus': True}, 'num_gpus must be a number'),
     ],
 )
 def test_wrong_settings_are_refused(settings, message):
