@@ -16,6 +16,8 @@ from mmengine.logging import print_log
 from mmdet_alrp.command_line import UsageError
 
 NAMES_SHOWN = 8
+# The lists of a file, and what this check and CocoDataset read of each of their entries
+ENTRIES = {'images': ('id',), 'annotations': (), 'categories': ('id', 'name')}
 
 
 def check_annotations(dataset: ConfigDict, path: str) -> None:
@@ -73,9 +75,15 @@ def _read(path: str) -> dict[str, Any]:
             content = json.load(file)
     except (ValueError, OSError) as error:
         raise UsageError(f'{path} is no readable JSON: {error}') from None
-    for key in ('images', 'annotations', 'categories'):
+    for key, names in ENTRIES.items():
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise UsageError(f'{path} is no COCO-format annotation file: it has no list {key!r}')
+        for number, entry in enumerate(content[key], 1):
+            if not isinstance(entry, dict):
+                raise UsageError(f'{path}: entry {number} of {key!r} is no JSON object')
+            lacking = [name for name in names if name not in entry]
+            if lacking:
+                raise UsageError(f'{path}: entry {number} of {key!r} has no {lacking[0]!r}')
     return content
 
 

@@ -51,6 +51,18 @@ FAULTS = {
     ),
     'class without category': (drop_category, 'has no category for the classes '),
     'no images': (lambda content: content.pop('images'), "it has no list 'images'"),
+    'category without name': (
+        lambda content: content['categories'][1].pop('name'),
+        "entry 2 of 'categories' has no 'name'",
+    ),
+    'image without id': (
+        lambda content: content['images'][0].pop('id'),
+        "entry 1 of 'images' has no 'id'",
+    ),
+    'annotation that is a list': (
+        lambda content: content['annotations'].__setitem__(2, [1]),
+        "entry 3 of 'annotations' is no JSON object",
+    ),
 }
 
 
