@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
+from in_processes import start_processes
 from mmdet.evaluation import CocoMetric
 from mmdet.registry import METRICS
 from scenes import add_masks, coco_pair, files_of, random_scene
@@ -240,7 +240,7 @@ def evaluate_in_group(rank, world_size, scene, ann_file, folder):
 def test_two_processes_give_the_figures_of_one(tmp_path):
     scene = random_scene(6)
     ann_file = ann_file_of(scene, tmp_path)
-    mp.spawn(evaluate_in_group, (2, scene, ann_file, str(tmp_path)), nprocs=2)
+    start_processes(evaluate_in_group, (2, scene, ann_file, str(tmp_path)), 2)
     expected = run(CocoLRPMetric(ann_file), scene)
     for rank in range(2):
         figures = json.loads((tmp_path / f'{rank}.json').read_text())

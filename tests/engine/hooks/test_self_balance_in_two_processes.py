@@ -4,8 +4,8 @@ from unittest.mock import Mock
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from balanced_runs import BalancedModel, build_runner, ratios_by_hand, ratios_of
+from in_processes import start_processes
 
 from mmdet_alrp.engine.hooks import SelfBalanceHook
 
@@ -45,7 +45,7 @@ def train_in_group(rank, folder):
 @pytest.fixture(scope='module')
 def two_processes(tmp_path_factory):
     folder = tmp_path_factory.mktemp('two')
-    mp.spawn(train_in_group, (str(folder),), nprocs=2)
+    start_processes(train_in_group, (str(folder),), 2)
     found = [torch.load(folder / f'{rank}.pt', weights_only=True) for rank in (0, 1)]
     return folder, found
 
