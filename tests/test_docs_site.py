@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import inspect
+import json
 import os
 import re
 import subprocess
@@ -15,6 +16,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / 'docs'
 PAGES = sorted(path.name for path in DOCS.glob('*.md'))
+NOTEBOOKS = sorted(path.name for path in DOCS.glob('*.ipynb'))
 # What the reference must have in full; and its way of leading to an object
 MODULES = ('ranking', 'models', 'models.losses', 'engine.hooks', 'evaluation', 'datasets')
 MODULES += tuple(f'segmentation.{name}' for name in ('losses', 'evaluation', 'datasets', 'search'))
@@ -54,7 +56,8 @@ def site(tmp_path_factory):
 def test_every_page_is_built_and_reachable(site):
     entries = list(nav_pages(yaml.safe_load((ROOT / 'mkdocs.yml').read_text('utf-8'))['nav']))
     assert len(entries) == len(set(entries))
-    assert {entry for entry in entries if '/' not in entry} == set(PAGES)
+    notebooks = {name.replace('.ipynb', '.md') for name in NOTEBOOKS}
+    assert {entry for entry in entries if '/' not in entry} == {*PAGES, *notebooks}
     home = (site / 'index.html').read_text('utf-8')
     for entry in entries:
         page = Path(entry).with_suffix('.html').as_posix()
@@ -104,7 +107,7 @@ def test_reference_has_all_that_is_public():
         assert not missing, f'docs/api.md lacks {missing} of {module.__name__}'
 
 
-@pytest.mark.parametrize('page', PAGES)
+@pytest.mark.parametrize('page', PAGES + NOTEBOOKS)
 def test_links_work_on_a_code_host_too(page):
     for link in LINK.findall((DOCS / page).read_text('utf-8')):
         assert (DOCS / link).exists(), link
@@ -123,6 +126,24 @@ def test_site_has_every_block_of_a_page(site, page):
         '<img': text.count('!['),
     }
     assert {tag: built.count(tag) for tag in blocks} == blocks
+
+
+@pytest.mark.parametrize('name', NOTEBOOKS)
+def test_site_has_every_block_and_picture_of_a_notebook(site, name):
+    cells = json.loads((DOCS / name).read_text('utf-8'))['cells']
+    outputs = [output for cell in cells for output in cell.get('outputs', ())]
+    pictures = sum('image/png' in output.get('data', {}) for output in outputs)
+    page = name.replace('.ipynb', '.html')
+    built = (site / page).read_text('utf-8')
+    built = built.partition('<article')[2].partition('</article>')[0]
+    programs = sum(cell['cell_type'] == 'code' for cell in cells)
+    assert built.count('<pre>') == programs + len(outputs) - pictures
+    sources = re.findall(r'<img[^>]* src="?([^" >]+)', built)
+    assert len(sources) == pictures > 0
+    for source in sources:
+        assert (site / source).read_bytes().startswith(b'\x89PNG')
+    assert f'href="{name}"' in built and (site / name).is_file()
+    assert f'<a href="{page}">' in (site / 'index.html').read_text('utf-8')
 
 
 def test_lists_do_not_run_on_in_paragraphs(site):

@@ -1,0 +1,128 @@
+"""The tutorial runs from top to bottom, and shows what it gives."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parents[1]
+PATH = ROOT / 'docs' / 'tutorial.ipynb'
+NOTEBOOK = nbformat.read(PATH, as_version=4)
+CODE = [cell for cell in NOTEBOOK.cells if cell.cell_type == 'code']
+TEXT = '\n'.join(cell.source for cell in NOTEBOOK.cells)
+# Cells whose output does not depend on what was trained
+FIXED = ('draw', 'configs', 'core', 'loops')
+SETTINGS = """
+from pathlib import Path
+
+TRAIN_IMAGES, VAL_IMAGES, EPOCHS = 8, 3, 2
+WORK_DIR = Path('a tutorial')
+"""
+# The package may be on the path without being installed; then its configs have no link.
+CONFIGS = """
+from mmdet_alrp import config_scope
+
+config_scope.CONFIGS = Path({path!r})
+"""
+
+
+def cell_of(notebook, name):
+    (cell,) = (cell for cell in notebook.cells if cell.id == name)
+    return cell
+
+
+def printed(cell):
+    """All text of a cell's outputs; how it is cut into outputs is a matter of timing."""
+    return ''.join(output.get('text') or output.data['text/plain'] for output in cell.outputs)
+
+
+def kinds(cell):
+    return {output.output_type for output in cell.outputs}
+
+
+def has_picture(cell):
+    return any('image/png' in output.get('data', {}) for output in cell.outputs)
+
+
+@pytest.fixture(scope='module')
+def ran(tmp_path_factory):
+    """The notebook after a short run, and the empty folder in which it ran."""
+    folder = tmp_path_factory.mktemp('notebook')
+    notebook = nbformat.read(PATH, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == 'code':
+            cell.outputs = []
+    settings = cell_of(notebook, 'settings')
+    assert settings.metadata.tags == ['parameters']
+    settings.source = SETTINGS
+    configs = cell_of(notebook, 'configs')
+    configs.source = CONFIGS.format(path=str(ROOT / 'configs')) + configs.source
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('PYTHONPATH', str(ROOT))
+        patch.setenv('OMP_NUM_THREADS', '1')
+        patch.setenv('CUDA_VISIBLE_DEVICES', '-1')
+        for name in ('JUPYTER_RUNTIME_DIR', 'IPYTHONDIR'):
+            patch.setenv(name, str(tmp_path_factory.mktemp(name)))
+        resources = {'metadata': {'path': str(folder)}}
+        client = NotebookClient(notebook, timeout=600, kernel_name='python3', resources=resources)
+        client.execute()  # raises the error of a cell
+    return notebook, folder
+
+
+def test_every_cell_runs_and_leaves_what_the_text_names(ran):
+    notebook, folder = ran
+    assert [path.name for path in folder.iterdir()] == ['a tutorial']
+    for name in ('aLRP', 'focal'):
+        run = folder / 'a tutorial' / name
+        assert {'epoch_2.pth', 'val.bbox.json'} <= {path.name for path in run.iterdir()}
+        assert list(run.glob('*/vis_data/scalars.json'))
+    for cell in notebook.cells:
+        for output in cell.get('outputs', ()):
+            assert output.get('name') != 'stderr', (cell.id, output)
+
+
+def test_what_does_not_depend_on_training_is_as_stored(ran):
+    notebook, _ = ran
+    for name in FIXED:
+        assert printed(cell_of(notebook, name)) == printed(cell_of(NOTEBOOK, name)), name
+
+
+def test_outputs_are_of_the_same_kind_as_the_stored_ones(ran):
+    notebook, _ = ran
+    for cell in CODE:
+        new = cell_of(notebook, cell.id)
+        assert kinds(new) == kinds(cell), cell.id
+        assert has_picture(new) == has_picture(cell)
+
+
+def test_stored_outputs_are_whole():
+    assert [cell.execution_count for cell in CODE] == list(range(1, len(CODE) + 1))
+    for cell in CODE:
+        if 'draw(axes,' in cell.source or 'axes.plot' in cell.source or '_figure(' in cell.source:
+            assert has_picture(cell), cell.id
+        if 'print(' in cell.source:
+            assert printed(cell).strip(), cell.id
+    assert sum(map(has_picture, CODE)) == 4
+
+
+def test_stored_notebook_tells_nothing_of_a_machine():
+    text = PATH.read_text('utf-8')
+    assert len(text) < 400_000
+    assert not re.search(r'(?:^|[\s"\'(])/\w+/\w', re.sub(r'"image/png": ".*?"', '', text))
+    assert set(NOTEBOOK.metadata) == {'kernelspec', 'language_info'}
+    assert NOTEBOOK.metadata.kernelspec.name == 'python3'
+    assert set(NOTEBOOK.metadata.language_info) == {'name'}
+    for cell in NOTEBOOK.cells:
+        assert set(cell.metadata) <= {'tags'}
+        for output in cell.get('outputs', ()):
+            assert output.output_type in ('stream', 'display_data', 'execute_result')
+            assert output.get('name', 'stdout') == 'stdout' and not output.get('metadata')
+
+
+def test_links_lead_to_files_of_the_repository():
+    links = re.findall(r'\]\((?!\w+:)([^)#]+)', TEXT)
+    assert len(set(links)) >= 10
+    for link in links:
+        assert (PATH.parent / link).is_file(), link
