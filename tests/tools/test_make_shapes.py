@@ -2,7 +2,7 @@ import hashlib
 import json
 
 import pytest
-from tiny_runs import load_tool, run_tool
+from tiny_runs import load_tool, run_here, run_tool
 
 OPTIONS = ['--train', '70', '--val', '3', '--size', '64x48', '--seed', '5']
 
@@ -35,7 +35,7 @@ def test_command_draws_the_set_and_does_nothing_the_second_time(tmp_path):
     content = json.loads((out / 'train.json').read_text())
     assert len(content['images']) == len(list((out / 'train').glob('*.jpg'))) == 70
     times = {path: path.stat().st_mtime_ns for path in out.rglob('*')}
-    again = run_tool('make_shapes.py', 'new/shapes', *OPTIONS, cwd=tmp_path)
+    again = run_here('make_shapes.py', 'new/shapes', *OPTIONS, cwd=tmp_path)
     assert again.returncode == 0
     assert 'are there already' in again.stdout
     assert {path: path.stat().st_mtime_ns for path in out.rglob('*')} == times

@@ -27,6 +27,8 @@ def config_for_cells(name, folder, data):
     for key in DATA_KEYS:
         cfg[key] = BLOOD_CELLS[key]
     head = cfg.model.bbox_head if 'bbox_head' in cfg.model else cfg.model.roi_head.bbox_head
+    cfg.model.backbone.base_channels = 16
+    cfg.model.neck.in_channels = [16, 32, 64, 128]
     head.num_classes = len(BLOOD_CELLS.metainfo.classes)
     for split, images in (('train', 4 * STEPS), ('val', 8)):
         loader = cfg[f'{split}_dataloader']

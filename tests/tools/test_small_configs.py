@@ -33,6 +33,8 @@ def tiny_epoch(name, data, work_dir):
         'val_dataloader.dataset.pipeline.1.scale': f'({SIDE},{SIDE})',
         'val_evaluator.ann_file': data / 'val.json',
         'visualizer.name': name,  # MMEngine keeps those of earlier runs
+        'model.backbone.base_channels': 16,
+        'model.neck.in_channels': '[16,32,64,128]',
     }
     for split in ('train', 'val', 'test'):
         options[f'{split}_dataloader.dataset.data_root'] = data
