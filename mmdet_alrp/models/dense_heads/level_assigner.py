@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import torch
 from mmdet.models.dense_heads.anchor_head import anchor_inside_flags
 from torch import Tensor
 
@@ -35,7 +36,7 @@ class LevelAssigner:
     def assign(
         self, pred_instances: Any, gt_instances: Any, gt_instances_ignore: Any = None
     ) -> Any:
-        """Assign the priors of one image, level by level."""
+        """Assign the priors of one image, level by level; arguments as of MaxIoUAssigner."""
         return self.assigner.assign(
             pred_instances, self.num_level_priors, gt_instances, gt_instances_ignore
         )
@@ -76,7 +77,10 @@ class LevelAssignerMixin:
                 self.train_cfg['allowed_border'],
             )
             levels = inside.split(self._num_level_anchors)
-            self.assigner.num_level_priors = [int(level.sum()) for level in levels]
+            # The assigner splits tensors by these numbers: the host must know them. Read together
+            # they cost one wait for the device an image.
+            counts = torch.stack([level.sum() for level in levels])
+            self.assigner.num_level_priors = counts.tolist()
         return super()._get_targets_single(
             flat_anchors, valid_flags, gt_instances, img_meta, *args, **kwargs
         )
