@@ -10,6 +10,8 @@ from mmdet.registry import MODELS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mmdet_alrp.ranking import at_least_float32
+
 from ..dense_heads.loss_recorder import gather, recording
 from ..dense_heads.ranking_head_mixin import RankingHeadMixin, zero_of
 
@@ -72,7 +74,7 @@ class RankingBBoxHeadMixin(RankingHeadMixin):
                 f'{type(self).__name__} ranks proposals together, so none has a loss of its own: '
                 "use sampler=dict(type='PseudoSampler')"
             )
-        bbox_pred = bbox_pred.float()  # for the reason that the parent mixin gives
+        bbox_pred = at_least_float32(bbox_pred)  # for the reason that the parent mixin gives
         with torch.autocast(rois.device.type, enabled=False), recording(self) as recorders:
             losses = super().loss(
                 cls_score, bbox_pred, rois, labels, label_weights, bbox_targets, bbox_weights
@@ -82,6 +84,7 @@ class RankingBBoxHeadMixin(RankingHeadMixin):
         gathered = gather(*recorders)
         if self.loss_cls.scope == 'image':
             images = rois[:, 0].short()
+            # Waits for the device only where a head is called without loss_and_target.
             num_images = self._num_images or int(images.max()) + 1
             gathered = gathered._replace(images=images, num_images=num_images)
         losses.update(self.rank(gathered))
