@@ -9,7 +9,17 @@ from .relations import RankingOptions
 
 
 def check_ranking(logits: Tensor, targets: Tensor, delta: float) -> None:
-    """Refuse logits, targets or a delta that cannot be ranked."""
+    """Refuse logits, targets or a delta that cannot be ranked.
+
+    Args:
+        logits: Scores before the sigmoid, shape (n,).
+        targets: 1 positive, 0 negative, -1 ignored, integer, shape (n,); the values are not read.
+        delta: Half-width of the smoothed step, in logits.
+
+    Raises:
+        TypeError: If ``logits`` is not floating point, or ``targets`` not integer.
+        ValueError: If shapes disagree, or ``delta`` is not a finite number >= 0.
+    """
     if not logits.is_floating_point():
         raise TypeError(f'logits must be floating point, got {logits.dtype}')
     if not _is_integer(targets):
@@ -24,7 +34,17 @@ def check_ranking(logits: Tensor, targets: Tensor, delta: float) -> None:
 
 
 def check_options(logits: Tensor, options: RankingOptions) -> None:
-    """Refuse options that do not fit the logits or one another."""
+    """Refuse options that do not fit the logits or one another.
+
+    Args:
+        logits: Scores before the sigmoid, shape (n,).
+        options: Images, processes and error distribution.
+
+    Raises:
+        TypeError: If ``images`` is not integer.
+        ValueError: If ``error_skew`` is not a finite number >= 0, or ``images`` has another shape
+            than ``logits``, comes without ``num_images`` or together with ``group``.
+    """
     if not 0 <= options.error_skew < float('inf'):
         raise ValueError(f'error_skew must be a finite number >= 0, got {options.error_skew}')
     images = options.images
@@ -44,7 +64,17 @@ def check_options(logits: Tensor, options: RankingOptions) -> None:
 
 
 def check_pos_values(name: str, values: Tensor, num_pos: int) -> None:
-    """Refuse values that are not one floating point number a positive."""
+    """Refuse values that are not one floating point number a positive.
+
+    Args:
+        name: What the caller calls the values, for the message.
+        values: One value a positive, shape (num_pos,).
+        num_pos: Number of positives.
+
+    Raises:
+        TypeError: If ``values`` is not floating point.
+        ValueError: If it has another shape.
+    """
     if not values.is_floating_point():
         raise TypeError(f'{name} must be floating point, got {values.dtype}')
     if values.dim() != 1:

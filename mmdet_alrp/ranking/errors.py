@@ -2,6 +2,10 @@
 
 Each function takes a :class:`~mmdet_alrp.ranking.relations.Ranking` and returns its
 :class:`~mmdet_alrp.ranking.frame.ErrorTerms`; a new ranking loss is one more such function.
+
+Reference:
+    AP: Chen et al., CVPR 2019, arXiv:1904.06373. aLRP and NDCG: Oksuz et al., NeurIPS 2020,
+    arXiv:2009.13592. Rank & Sort: Oksuz et al., ICCV 2021, arXiv:2107.11669.
 """
 
 from __future__ import annotations

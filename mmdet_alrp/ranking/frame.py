@@ -18,6 +18,7 @@ Reference:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,7 +32,8 @@ class ErrorTerms:
 
     Attributes:
         errors: l(i), shape (num_pos,).
-        target_errors: l*(i), what remains of l(i) when i stands above every negative.
+        target_errors: l*(i), what remains of l(i) when i stands above every negative; a number or
+            of shape (num_pos,).
         normalizer: Z, a number or, where it differs from image to image, of shape (num_pos,).
         value: The number to report; None reports ``(errors / normalizer).sum()``.
     """
@@ -73,8 +75,9 @@ def fixed_gradient(
         logits: What was ranked, shape (n,).
         value: A scalar.
         ranking: The ranking of ``logits``.
-        pos_grad: Gradient on the positives of this process, in the dtype of ``logits``.
-        neg_grad: Gradient on ``ranking.neg_index``; None is 0.
+        pos_grad: Gradient on the positives of this process, in the dtype of ``logits``, shape
+            (num_local,).
+        neg_grad: Gradient on ``ranking.neg_index``, in the dtype of ``logits``; None is 0.
     """
     neg_index = ranking.neg_index if neg_grad is not None else ranking.neg_index[:0]
     neg_grad = pos_grad[:0] if neg_grad is None else neg_grad
@@ -85,13 +88,13 @@ class _FixedGradient(torch.autograd.Function):
     """A value whose gradient on the logits is known, on the few logits where it is not 0."""
 
     @staticmethod
-    def forward(ctx, logits, value, *parts):
+    def forward(ctx: Any, logits: Tensor, value: Tensor, *parts: Tensor) -> Tensor:
         ctx.save_for_backward(*parts)
         ctx.shape = logits.shape
         return value.clone()
 
     @staticmethod
-    def backward(ctx, grad_output):
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         grad = grad_output.new_zeros(ctx.shape)
         pos_index, pos_grad, neg_index, neg_grad = ctx.saved_tensors
         grad.index_copy_(0, neg_index, neg_grad * grad_output)

@@ -214,7 +214,13 @@ def rank_sort_loss(
 
 
 def rank_sort_losses(logits: Tensor, ranking: Ranking, ious: Tensor) -> tuple[Tensor, Tensor]:
-    """Return ``loss_rank`` and ``loss_sort`` of :func:`rank_sort_loss` on a given ranking."""
+    """Return ``loss_rank`` and ``loss_sort`` of :func:`rank_sort_loss` on a given ranking.
+
+    Args:
+        logits: What was ranked, shape (n,).
+        ranking: The ranking of ``logits``.
+        ious: Labels of the positives of this process, in [0, 1], shape (num_local,).
+    """
     logits = at_least_float32(logits)
     loss_rank = error_driven_loss(logits, ranking, rank_sort_ranking_terms(ranking))
     excess, pos_grad = sorting_terms(ranking, at_least_float32(ious))
@@ -240,7 +246,7 @@ def rank(
         **pos_values: Tensors that must be floating point with one value a positive, by their name.
 
     Returns:
-        The ranking, None if there is no positive.
+        The ranking; None if there is no positive, with ``options.group`` in any process.
 
     Raises:
         ValueError: As :func:`average_precision_loss`.

@@ -20,10 +20,12 @@ class Processes:
 
     Attributes:
         num_pos: Number of positives of all processes.
-        local: Where those of this process stand among them.
+        local: Where those of this process stand among them, a slice.
     """
 
-    def __init__(self, group: dist.ProcessGroup | bool, num_local: int, device: torch.device):
+    def __init__(
+        self, group: dist.ProcessGroup | bool, num_local: int, device: torch.device
+    ) -> None:
         self._group = None if group is True else group
         mine = torch.tensor([num_local], device=device)
         counts = [torch.empty_like(mine) for _ in range(dist.get_world_size(self._group))]

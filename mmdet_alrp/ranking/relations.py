@@ -49,6 +49,9 @@ class Ranking:
             for one process, where ``pos_index`` must not be empty.
 
     Attributes:
+        delta: As given.
+        pos_index: As given.
+        bins: Bins of all steps; where the negatives are counted.
         neg_index: Where the negatives stand that are above the foot of some positive's step. No
             other negative has an effect.
         pos_logits: s_i of the positives in the order of ``targets``, float64, shape (num_pos,).

@@ -56,6 +56,11 @@ class StepBins:
             own group. None is one group. Bin b then holds values that have passed b breakpoints,
             those of lower groups counted as passed; a value must have passed one of its own group.
         num_groups: Number of groups.
+
+    Attributes:
+        edges: The breakpoints, ascending within each group, in the table dtype, shape (k,) with
+            k = 2 m, or m for hard steps.
+        value_edges: The same in the dtype of the thresholds, shape (k,).
     """
 
     def __init__(

@@ -63,7 +63,14 @@ class LossRecorder(nn.Module):
 
 @contextmanager
 def recording(head: nn.Module) -> Iterator[tuple[LossRecorder, LossRecorder]]:
-    """Let recorders stand in for ``loss_cls`` and ``loss_bbox`` of a head for a while."""
+    """Let recorders stand in for ``loss_cls`` and ``loss_bbox`` of a head for a while.
+
+    Args:
+        head: The head; it has its own losses again afterwards.
+
+    Yields:
+        The recorders of ``loss_cls`` and of ``loss_bbox``.
+    """
     loss_cls, loss_bbox = head.loss_cls, head.loss_bbox
     head.loss_cls, head.loss_bbox = LossRecorder(loss_cls), LossRecorder(loss_bbox)
     try:
@@ -100,6 +107,13 @@ class Gathered(NamedTuple):
 
 def gather(cls_recorder: LossRecorder, box_recorder: LossRecorder) -> Gathered:
     """Join the calls of both losses.
+
+    Args:
+        cls_recorder: What stood in for ``loss_cls``.
+        box_recorder: What stood in for ``loss_bbox``; it need not have been called.
+
+    Returns:
+        All priors in the order of the calls; ``images`` is still None.
 
     Raises:
         ValueError: If the classification loss was not called with logits, class indices and one

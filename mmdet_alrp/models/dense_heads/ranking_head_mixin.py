@@ -84,7 +84,17 @@ class RankingHeadMixin:
         return losses
 
     def rank(self, gathered: Gathered) -> dict[str, Tensor]:
-        """Rank gathered predictions and return ``loss_cls``, ``loss_bbox`` and the log."""
+        """Rank gathered predictions.
+
+        The host waits for the device here and in the loss, for the number of positives: sizes of
+        tensors follow from it.
+
+        Args:
+            gathered: All priors of the batch.
+
+        Returns:
+            ``loss_cls``, ``loss_bbox`` and what the ranking loss logs, scalars by name.
+        """
         scores, labels = gathered.cls_score, gathered.labels
         takes_part = gathered.label_weights > 0
         is_pos = (labels >= 0) & (labels < scores.size(1)) & takes_part
@@ -116,7 +126,10 @@ class RankingHeadMixin:
         Args:
             bbox_pred: As the head handed them to its box loss, shape (num_pos, box_dim).
             bbox_targets: Likewise.
-            priors: Priors of the positives if the predictions are not decoded yet.
+            priors: Priors of the positives if the predictions are not decoded yet, rows as there.
+
+        Returns:
+            Both as ``loss_bbox`` takes them, boxes (x1, y1, x2, y2) where it compares boxes.
         """
         if priors is not None and self.reg_decoded_bbox:
             bbox_pred = get_box_tensor(self.bbox_coder.decode(priors, bbox_pred))

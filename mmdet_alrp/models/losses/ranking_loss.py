@@ -117,8 +117,14 @@ class RankingLoss(nn.Module):
             num_images: Number of images.
             **mmdet_keywords: None; here to tell a head that does not rank from one that does.
 
+        Returns:
+            Both losses and what is to be logged; without positives the losses are 0 and still
+            connected to ``logits`` and ``box_losses``.
+
         Raises:
-            TypeError: If a head calls it that is no ranking head, or ``images`` is missing.
+            TypeError: If a head calls it that is no ranking head, or ``images`` is missing; else
+                as :func:`mmdet_alrp.ranking.average_precision_loss`.
+            ValueError: As :func:`mmdet_alrp.ranking.average_precision_loss`.
         """
         if mmdet_keywords or box_losses is None:
             raise TypeError(
