@@ -15,7 +15,14 @@ Record = tuple[dict, list[dict]]
 
 
 def box_record(scene: Scene, image_id: int, file_name: str, options: ShapesOptions) -> Record:
-    """Return the COCO record of an image and those of its objects, still without ids."""
+    """Return the COCO record of an image and those of its objects, still without ids.
+
+    Args:
+        scene: What the image shows.
+        image_id: COCO id of the image.
+        file_name: Name of the image in the folder of its split.
+        options: What the data set is made from.
+    """
     image = {
         'id': image_id,
         'file_name': file_name,
@@ -29,7 +36,14 @@ def box_record(scene: Scene, image_id: int, file_name: str, options: ShapesOptio
 
 
 def write_box_file(path: Path, split: str, options: ShapesOptions, records: list[Record]) -> None:
-    """Write the annotation file of a split."""
+    """Write the annotation file of a split.
+
+    Args:
+        path: The file.
+        split: Name of the split.
+        options: What the data set is made from.
+        records: Those of :func:`box_record`, image by image; objects get their ids here.
+    """
     annotations = [annotation for _, of_image in records for annotation in of_image]
     for annotation_id, annotation in enumerate(annotations, start=1):
         annotation['id'] = annotation_id

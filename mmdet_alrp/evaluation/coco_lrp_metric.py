@@ -6,6 +6,7 @@ import contextlib
 import io
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from mmdet.datasets.api_wrappers import COCOevalMP
@@ -65,11 +66,11 @@ class CocoLRPMetric(CocoMetric):
 
     def __init__(
         self,
-        *args,
+        *args: Any,
         tau: float = 0.5,
         thresholds_prefix: str | None = None,
         backend: str = 'pycocotools',
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         check_tau(tau)
@@ -89,7 +90,18 @@ class CocoLRPMetric(CocoMetric):
         self._predictions: dict[str, list[dict]] = {}
 
     def results2json(self, results: Sequence[dict], outfile_prefix: str) -> dict:
-        """Write result files as the parent does, and read back what is to be evaluated."""
+        """Write result files as the parent does, and read back what is to be evaluated.
+
+        Args:
+            results: Predictions, one an image.
+            outfile_prefix: Beginning of the files' names.
+
+        Returns:
+            Paths of the files by the kind of result.
+
+        Raises:
+            KeyError: If the model predicts nothing of a kind that is to be measured.
+        """
         files = super().results2json(results, outfile_prefix)
         if not self.format_only:
             for metric in self.lrp_metrics:
@@ -104,6 +116,12 @@ class CocoLRPMetric(CocoMetric):
 
         Args:
             results: Pairs of ground truth and prediction, one an image.
+
+        Returns:
+            The figures by their names without ``default_prefix``, unrounded.
+
+        Raises:
+            ValueError: If no image was evaluated and there is no ``ann_file`` either.
         """
         self._predictions = {metric: [] for metric in self.lrp_metrics}
         if results:
@@ -134,6 +152,9 @@ class CocoLRPMetric(CocoMetric):
             proposal_nums: Numbers of proposals an image.
             iou_thrs: IoU thresholds.
             logger: Not needed, the caller prints the figures.
+
+        Returns:
+            Average recall for every entry of ``proposal_nums``.
         """
         gt_boxes, proposals = [], []
         for result in results:

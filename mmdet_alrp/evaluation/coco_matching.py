@@ -123,7 +123,11 @@ def warn_of_id_zero(coco_gt: COCO) -> None:
 
 
 def index_coco(dataset: dict) -> COCO:
-    """COCO object of a data set that is already in memory, without pycocotools' printing."""
+    """COCO object of a data set that is already in memory, without pycocotools' printing.
+
+    Args:
+        dataset: Content of an annotation file; it is kept, not copied.
+    """
     coco = COCO()
     coco.dataset = dataset
     with silenced():

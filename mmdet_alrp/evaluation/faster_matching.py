@@ -58,7 +58,14 @@ class FasterLRPEval(COCOeval):
         self._matches: dict[tuple[int, float], FlatMatches] = {}
 
     def accumulate(self, p: object | None = None) -> None:
-        """Nothing is left to do: the C++ code accumulates in the same call as it matches."""
+        """Nothing is left to do: the C++ code accumulates in the same call as it matches.
+
+        Args:
+            p: None, or the evaluator's own parameters.
+
+        Raises:
+            ValueError: If ``p`` is anything else.
+        """
         if p is not None and p is not self.params:
             raise ValueError('faster-coco-eval accumulates with the parameters of evaluate() only')
         self.eval['params'] = self.params
@@ -66,7 +73,11 @@ class FasterLRPEval(COCOeval):
     def class_matches(
         self, class_index: int, area_index: int, iou_thr: float, max_dets: int
     ) -> ClassMatches:
-        """Counted detections of one class in one area range; see ``LRPMatching``."""
+        """Counted detections of one class in one area range; arguments as in ``LRPMatching``.
+
+        Raises:
+            ValueError: If ``iou_thr`` is neither ``tau`` nor 0.5.
+        """
         if iou_thr not in (self.tau, RHO_IOU):
             raise ValueError(f'matches are kept at IoU {self.tau} and {RHO_IOU}, not {iou_thr}')
         key = (area_index, iou_thr)

@@ -1,8 +1,11 @@
 """oLRP beside COCO's AP for one pair of ground truth and detections.
 
-Needs NumPy and pycocotools only. The definitions are those of math.md, section 2; averages run over
-classes that have ground truth in the area range, a class without any true positive counts 1 for
-oLRP and FN and is left out of Loc and FP.
+Needs NumPy and pycocotools only. Averages run over the classes that have ground truth in the area
+range; one without any true positive counts 1 for oLRP and FN and is left out of Loc and FP.
+
+Reference:
+    Oksuz et al., ECCV 2018, arXiv:1807.01696; TPAMI 2021, arXiv:2011.10772 (LRP and oLRP). The
+    correlation rho: Oksuz et al., NeurIPS 2020, arXiv:2009.13592, Section 5.2.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ class ClassReport:
         name: Class name, unique within a report.
         cat_id: COCO id of the category.
         num_gt: Ground truth objects that are not ignored.
-        ap: COCO AP, and ``ap50``, ``ap75`` at one IoU.
+        ap: COCO AP, the mean over the IoU thresholds 0.5, 0.55 ... 0.95.
         ap50: AP at IoU 0.5.
         ap75: AP at IoU 0.75.
         best: Optimal LRP and its components.
@@ -64,7 +67,7 @@ class LRPReport:
     classes: tuple[ClassReport, ...]
 
     def lrp(self) -> dict[str, float]:
-        """OLRP, its components, its values by size and rho, averaged over classes."""
+        """Return oLRP, its components, its values by size and rho, averaged over classes."""
         best = [c.best for c in self.classes]
         by_area = list(zip(*(c.olrp_by_area for c in self.classes), strict=True)) or [(), (), ()]
         return {
@@ -104,6 +107,9 @@ def evaluate_lrp(
         tau: IoU at which a detection counts as a true positive for oLRP.
         backend: ``'pycocotools'`` or ``'faster_coco_eval'``: the same numbers, sooner.
 
+    Returns:
+        Figures of the whole set and of each class, unrounded.
+
     Raises:
         ValueError: If ``tau`` is not in (0, 1), or ``iou_type`` or ``backend`` is unknown.
         ModuleNotFoundError: If faster-coco-eval is asked for and not installed.
@@ -121,7 +127,11 @@ def evaluate_lrp(
 
 
 def report_of(evaluator: LRPEvaluator) -> LRPReport:
-    """Report of an evaluator on which ``evaluate`` and ``accumulate`` have run."""
+    """Report of an evaluator on which ``evaluate`` and ``accumulate`` have run.
+
+    Args:
+        evaluator: It must have matched at its ``tau``, and in COCO's four area ranges.
+    """
     # [iou, recall, class, area, max_dets]; -1 marks a class without ground truth
     precision = evaluator.eval['precision'][..., -1]
     precision = np.where(precision > -1, precision, np.nan)

@@ -1,4 +1,4 @@
-"""LRP of one class as a function of the score threshold; NumPy only (math.md, section 2)."""
+"""LRP of one class as a function of the score threshold; NumPy only."""
 
 from __future__ import annotations
 
@@ -85,12 +85,15 @@ class OptimalLRP:
 def lrp_curve(matches: ClassMatches, tau: float) -> LRPCurve:
     """LRP at every distinct score of one class.
 
+    ``LRP = (sum_TP (1 - IoU) / (1 - tau) + N_FP + N_FN) / (N_TP + N_FP + N_FN)``.
+
     Args:
         matches: Counted detections; ``num_gt`` must be positive.
         tau: IoU at which a detection becomes a true positive, in (0, 1).
 
     Reference:
-        Oksuz et al., Localization Recall Precision, ECCV 2018; TPAMI 2021.
+        Oksuz et al., Localization Recall Precision, ECCV 2018, arXiv:1807.01696; TPAMI 2021,
+        arXiv:2011.10772.
     """
     scores, is_tp = matches.scores, matches.is_tp
     # Only the last of several equal scores is a threshold of its own.
@@ -110,6 +113,9 @@ def optimal_lrp(curve: LRPCurve) -> OptimalLRP:
     Thresholds above the best true positive have LRP 1 as well and no localisation error, hence
     the minimum is looked for where there is a true positive; of equal minima the one at the
     highest score is taken.
+
+    Args:
+        curve: LRP of one class, also one without a detection.
     """
     with_tp = curve.num_tp > 0
     if not with_tp.any():
@@ -134,6 +140,9 @@ def rank_correlation(scores: np.ndarray, ious: np.ndarray) -> float:
 
     Returns:
         A number in [-1, 1]; NaN for fewer than two values or when either side is constant.
+
+    Reference:
+        Oksuz et al., NeurIPS 2020, arXiv:2009.13592, Section 5.2.
     """
     if len(scores) < 2:
         return float('nan')

@@ -47,7 +47,12 @@ def save_plots(report: LRPReport, folder: str | os.PathLike) -> list[Path]:
 
 
 def precision_recall_figure(c: ClassReport, tau: float) -> Figure:
-    """Precision-recall curve of one class with its LRP-optimal point."""
+    """Precision-recall curve of one class with its LRP-optimal point.
+
+    Args:
+        c: Report of the class, which must have ground truth.
+        tau: IoU at which a detection counts as a true positive.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.2, 4.6), dpi=120, layout='constrained')

@@ -37,7 +37,15 @@ def class_table(report: LRPReport) -> str:
 
 
 def write_json(path: str | os.PathLike, content: dict) -> None:
-    """Write valid JSON (NaN becomes null) to a temporary name beside ``path``, then rename it."""
+    """Write valid JSON (NaN becomes null) to a temporary name beside ``path``, then rename it.
+
+    Args:
+        path: The file; its folder is made if need be.
+        content: What to write; keys are strings.
+
+    Raises:
+        OSError: If the file cannot be written; it is then as before.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(_without_nan(content), indent=2, ensure_ascii=False, allow_nan=False)
