@@ -20,7 +20,13 @@ BUILD_HINT = 'see "Your own environment" in the README'
 
 @dataclass(frozen=True)
 class Release:
-    """A distribution that provides a module, and its versions that fit: minimum <= v < below."""
+    """A distribution that provides a module, and its versions that fit: minimum <= v < below.
+
+    Args:
+        distribution: Name for pip.
+        minimum: First version that fits.
+        below: First version that no longer fits; empty sets no limit.
+    """
 
     distribution: str
     minimum: str
@@ -63,7 +69,17 @@ ACCEPTED: dict[str, tuple[Release, ...]] = {
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of one module; ``problem`` is empty where it fits or is absent."""
+    """What was found of one module.
+
+    Args:
+        module: Name for ``import``.
+        distribution: What provides it, by its name for pip; empty where the module is absent.
+        version: Its version; empty where the module is absent.
+        needed: Versions that fit, as pip reads them.
+        problem: What is wrong with it, as the end of a sentence; empty where it fits, and where
+            it is absent (but for torch, which is needed for everything).
+        remedy: What to do about it, a sentence without its full stop.
+    """
 
     module: str
     distribution: str

@@ -28,6 +28,10 @@ HISTORY_METHODS = ('min', 'max', 'current', 'mean')
 def history_method(owner: object, name: str) -> Callable:
     """Return a statistics method of ``HistoryBuffer``: what ``getattr`` is needed for.
 
+    Args:
+        owner: Must be ``HistoryBuffer``.
+        name: One of ``HISTORY_METHODS``.
+
     Raises:
         pickle.UnpicklingError: If anything else is asked for.
     """

@@ -149,6 +149,9 @@ def check_checkpoint(path: str, option: str) -> None:
 def check_last_checkpoint(work_dir: str) -> None:
     """Check what ``--resume`` without a path would start from; nothing there is no error.
 
+    Args:
+        work_dir: Work dir of the run.
+
     Raises:
         UsageError: If the work dir names a checkpoint that is gone or damaged.
     """

@@ -1,4 +1,4 @@
-"""What train.py and test.py share: their common options and the config they make of them."""
+"""What the tools that run a config share: common options, the config made of them, its runner."""
 
 from __future__ import annotations
 
@@ -91,6 +91,9 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
 def load_config(args: argparse.Namespace) -> Config:
     """Return the config of a run: the file, then ``--cfg-options``, launcher and work dir.
 
+    Args:
+        args: ``config``, ``cfg_options``, ``work_dir``, ``launcher`` and ``local_rank``.
+
     Raises:
         UsageError: If the file is missing or broken, or an option does not fit it.
     """
@@ -136,7 +139,14 @@ def _one_line(error: BaseException) -> str:
 
 
 def use_mixed_precision(cfg: Config) -> None:
-    """Turn on ``--amp``: float16 with a loss scaler on CUDA, bfloat16 on the CPU."""
+    """Turn on ``--amp``: float16 with a loss scaler on CUDA, bfloat16 on the CPU.
+
+    Args:
+        cfg: Config of the run; changed in place.
+
+    Raises:
+        UsageError: If the CPU cannot train this detector, or in this precision.
+    """
     cfg.optim_wrapper.type = 'AmpOptimWrapper'
     cfg.optim_wrapper.loss_scale = 'dynamic'
     _fit_precision(cfg)
@@ -178,7 +188,7 @@ def build_loops(runner: Runner, *names: str) -> None:
 
     Args:
         runner: The runner.
-        names: Any of train_loop, val_loop, test_loop.
+        *names: Any of train_loop, val_loop, test_loop.
 
     Raises:
         UsageError: As :func:`build_runner`, or if the classes of a data set are not the model's.
@@ -217,8 +227,16 @@ def _last_word(error: UsageError) -> str:
 def exit_status_of(main: Callable[[], None], tool: str) -> int:
     """Run a tool; report wrong use in one line, once for all processes.
 
+    Args:
+        main: What the tool does.
+        tool: Its file name, for the message.
+
     Returns:
-        0, or 2 after a :class:`UsageError`.
+        0, or 2 after a :class:`UsageError`. In one of several processes on the CPU it does not
+        return: see :func:`~mmdet_alrp.engine.launch.finish_launch`.
+
+    Raises:
+        Exception: Whatever else the tool raises.
     """
     status = 0
     # mmengine's way to look packages up; nothing that a user of a tool can change

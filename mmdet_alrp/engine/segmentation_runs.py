@@ -69,6 +69,10 @@ def draw_masks(cfg: Config, args: argparse.Namespace) -> None:
     Its hook knows no folder; its back end does, so that the pictures lie in the run of the work
     dir, as MMDetection's do. It also asks for the training iteration, for which the training data
     would be loaded: without a training loop that is 0.
+
+    Args:
+        cfg: Config of the run; changed in place.
+        args: ``show``, ``wait_time`` (seconds) and ``show_dir``.
     """
     for name in ('train_cfg', 'train_dataloader', 'optim_wrapper', 'param_scheduler'):
         cfg.pop(name, None)
@@ -84,6 +88,10 @@ def draw_masks(cfg: Config, args: argparse.Namespace) -> None:
 def refuse_detection_options(cfg: Config, args: argparse.Namespace) -> None:
     """Refuse the options of a test that are about boxes where there are none.
 
+    Args:
+        cfg: Config of the run.
+        args: ``submission`` and ``score_thr``.
+
     Raises:
         UsageError: If one of them is given.
     """
@@ -98,6 +106,9 @@ def refuse_detection_options(cfg: Config, args: argparse.Namespace) -> None:
 
 def augment_masks(cfg: Config) -> None:
     """Average the probabilities over an image and its mirror image, or as the config says.
+
+    Args:
+        cfg: Config of the run; changed in place.
 
     Raises:
         UsageError: If the model has one channel: MMSegmentation takes the sigmoid of it twice, and

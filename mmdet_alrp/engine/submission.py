@@ -63,6 +63,9 @@ class Submission:
     def check_coverage(self, runner: Runner) -> None:
         """Check that the run will see every image of the annotation file.
 
+        Args:
+            runner: Runner of the test, with its data loader.
+
         Raises:
             UsageError: If the data set leaves images out.
         """

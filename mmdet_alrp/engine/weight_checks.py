@@ -37,6 +37,7 @@ def check_weights(model: nn.Module, path: str, option: str) -> None:
 
     Raises:
         UsageError: If weights are missing, have another shape, or are none.
+        RuntimeError: If the model cannot load them for another reason.
     """
     if '://' in path:
         return

@@ -38,7 +38,15 @@ def all_finite(model: nn.Module, losses: Mapping[str, Any]) -> Tensor:
 
 
 def describe_not_finite(model: nn.Module, losses: Mapping[str, Any]) -> list[str]:
-    """Return a phrase for each head that is not finite; copies values from the device."""
+    """Return a phrase for each head that is not finite; copies values from the device.
+
+    Args:
+        model: As in :func:`all_finite`.
+        losses: As in :func:`all_finite`.
+
+    Returns:
+        Such as ``bbox_head (RankingRetinaHead): loss_cls = nan``; empty if all is finite.
+    """
     found: dict[str, list[str]] = {}
     for name, value in _loss_tensors(losses):
         if name != 'loss' and not bool(value.detach().isfinite().all()):
@@ -55,7 +63,12 @@ def describe_not_finite(model: nn.Module, losses: Mapping[str, Any]) -> list[str
 
 
 def head_of_loss(model: nn.Module, name: str) -> str:
-    """Return path and class of the head that a loss comes from, judged by the loss's name."""
+    """Return path and class of the head that a loss comes from, judged by the loss's name.
+
+    Args:
+        model: The bare model.
+        name: Key of the loss, such as ``loss_rpn_cls`` or ``s1.loss_bbox``.
+    """
     stage = re.match(r's(\d+)\.', name)  # of a cascade
     paths = dict(model.named_modules())
     for part, heads in HEADS_OF_LOSSES:

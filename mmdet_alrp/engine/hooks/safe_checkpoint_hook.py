@@ -22,7 +22,9 @@ class SafeCheckpointHook(CheckpointHook):
     MMEngine's hook with ``max_keep_ckpts`` or ``save_best`` removes the old file first and writes
     the new one in place: a full disk or a kill in between costs both. Here the new file is written
     under another name, renamed, and only then is the old one removed; so there must be room for
-    one checkpoint more. Takes the arguments of ``CheckpointHook``.
+    one checkpoint more. A checkpoint that cannot be saved ends the run with a
+    :class:`~mmdet_alrp.command_line.UsageError` that names the last whole one. Takes the arguments
+    of ``CheckpointHook``.
     """
 
     def before_train(self, runner: Runner) -> None:

@@ -28,6 +28,7 @@ class RankingATSSHead(RankingHeadMixin, ATSSHead):
     MMDetection's ``ATSSHead``.
 
     Args:
+        *args: As in the parent.
         loss_centerness: Must be None; a config that inherits one sets it to None.
         **kwargs: As in the parent; ``loss_cls`` is a ranking loss, ``reg_decoded_bbox`` is True.
 

@@ -18,6 +18,7 @@ class RankingFoveaHead(RankingHeadMixin, FoveaHead):
     Other arguments are those of MMDetection's ``FoveaHead``; ``loss_cls`` is a ranking loss.
 
     Args:
+        *args: As in the parent.
         reg_decoded_bbox: Compare boxes, as losses of the IoU need it; False compares the
             logarithms of the distances, as Smooth L1 does in the original FoveaBox.
         **kwargs: As in the parent.

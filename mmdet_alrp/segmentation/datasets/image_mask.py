@@ -158,7 +158,11 @@ class ImageMaskDataset(BaseDataset):
         self._metainfo.update(label_map=self.label_map, reduce_zero_label=self.reduce_zero_label)
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """Return a dict of paths and settings for each image."""
+        """Return a dict of paths and settings for each image.
+
+        Raises:
+            ImageMaskError: As the class, but for unknown classes.
+        """
         image_dir = self.data_prefix['img_path']
         mask_dir = self.data_prefix.get('seg_map_path')
         images = files_by_stem(image_dir, self.img_suffix, self.backend_args)

@@ -52,9 +52,12 @@ class LoadSaliencyMask(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add the mask.
 
+        Args:
+            results: What is known of the image; changed in place.
+
         Raises:
-            ImageMaskError: If the mask has another size than the image, or its brightest pixel is
-                darker than ``threshold`` without being black.
+            ImageMaskError: If the mask cannot be read, has another size than the image, or its
+                brightest pixel is darker than ``threshold`` without being black.
         """
         path = results['seg_map_path']
         content = get(path, backend_args=self.backend_args)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmengine.registry import METRICS
 from torch import Tensor
 
@@ -40,7 +42,7 @@ class BoundaryMetric(LabelMapMetric):
 
     known_metrics = BOUNDARY_METRICS
 
-    def __init__(self, tolerance: int = 5, drop_background: bool = False, **kwargs) -> None:
+    def __init__(self, tolerance: int = 5, drop_background: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_tolerance(tolerance)
         self.tolerance = tolerance

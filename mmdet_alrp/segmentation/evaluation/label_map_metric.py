@@ -49,7 +49,7 @@ class LabelMapMetric(BaseMetric):
         pred_key: str = 'pred_sem_seg',
         target_key: str = 'gt_sem_seg',
         prefix: str | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(prefix=prefix, **kwargs)
         if metrics is None:
@@ -82,6 +82,10 @@ class LabelMapMetric(BaseMetric):
         Args:
             data_batch: Not needed.
             data_samples: Dictionaries with the predicted and the true label map, (1, h, w).
+
+        Raises:
+            ValueError: If the number of classes is not known, sizes differ, a label that counts is
+                out of range, or a sample lacks one of the maps.
         """
         num_classes = self._count_classes()
         for sample in data_samples:
@@ -93,6 +97,9 @@ class LabelMapMetric(BaseMetric):
 
         Args:
             results: Counts, one table an image.
+
+        Returns:
+            The figures by their names without ``prefix``, fractions in [0, 1], unrounded.
 
         Raises:
             ValueError: If there is no image.

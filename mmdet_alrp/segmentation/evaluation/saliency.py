@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -147,12 +148,14 @@ def saliency_metrics(mean_scores: Scores) -> dict[str, float]:
     return {name: float(value) for name, value in figures.items()}
 
 
-def _measure(measure, maps: tuple[np.ndarray, np.ndarray]) -> dict:
+def _measure(measure: Any, maps: tuple[np.ndarray, np.ndarray]) -> dict:
     measure.step(*maps, normalize=False)
     return measure.get_results()
 
 
-def _structure_measure(base: type):
+def _structure_measure(base: type) -> Any:
+    """Make a structure measure of PySODMetrics' class, which is there only once it is imported."""
+
     class StructureMeasure(base):
         """Without NaN where the object's centre lies in the last row or column."""
 

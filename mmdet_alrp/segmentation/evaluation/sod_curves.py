@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -129,7 +129,7 @@ def f_threshold_figure(methods: Mapping[str, Curves]) -> Figure:
     return _with_legend(figure, axes)
 
 
-def _styles():
+def _styles() -> Iterator[dict[str, object]]:
     for index, colour in enumerate(cycle(COLOURS)):
         yield {'color': colour, 'linestyle': DASHES[index % len(DASHES)], 'linewidth': 1.8}
 

@@ -70,7 +70,7 @@ class SODMetric(BaseMetric):
         pred_key: str = 'seg_logits',
         target_key: str = 'gt_sem_seg',
         prefix: str | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(prefix=prefix, **kwargs)
         check_pysodmetrics()  # before the training, not after its first epoch
@@ -92,6 +92,10 @@ class SODMetric(BaseMetric):
             data_batch: Not needed.
             data_samples: Dictionaries with the saliency map, shape (1, h, w) or (2, h, w), and
                 the true label map, (1, h, w).
+
+        Raises:
+            ValueError: If sizes differ, a map is no probability, a label is neither 0 nor 1 nor
+                ignored, or a sample lacks one of the maps.
         """
         for sample in data_samples:
             probs, target, valid = self._read(sample)
@@ -103,6 +107,9 @@ class SODMetric(BaseMetric):
 
         Args:
             results: Scores of :func:`saliency_scores`, one an image.
+
+        Returns:
+            Figures of :func:`saliency_metrics`.
 
         Raises:
             ValueError: If there is no image with pixels that count.

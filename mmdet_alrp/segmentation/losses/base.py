@@ -211,7 +211,15 @@ def foreground_logits(pred: Tensor, weight: Tensor, name: str) -> Tensor:
 
 
 def check_foreground(pred: Tensor, name: str) -> None:
-    """Refuse, with the name of the loss, a prediction of more than two channels."""
+    """Refuse, with the name of the loss, a prediction of more than two channels.
+
+    Args:
+        pred: Logits, shape (N, C, ...).
+        name: Loss that asks, for the message.
+
+    Raises:
+        ValueError: If there are more.
+    """
     if pred.shape[1] > 2:
         raise ValueError(
             f'{name} needs one channel, or background and foreground, got {pred.shape[1]} channels'

@@ -57,11 +57,11 @@ class Curve:
         return _Evaluate.apply(values, self)
 
     def heights(self, values: Tensor) -> Tensor:
-        """Evaluate without gradient."""
+        """Evaluate without gradient, shape as ``values``; sub-classes write it."""
         raise TypeError(f'{type(self).__name__} does not say what its values are')
 
     def slopes(self, values: Tensor) -> Tensor:
-        """Evaluate the derivative."""
+        """Evaluate the derivative, shape as ``values``; sub-classes write it."""
         raise TypeError(f'{type(self).__name__} does not say what its slopes are')
 
     @cached_property

@@ -32,6 +32,9 @@ from .surrogates import SURROGATES
 def read_parameters(path: str | os.PathLike[str]) -> SurrogateParameters:
     """Read a file with the parameters of one metric.
 
+    Args:
+        path: The file.
+
     Raises:
         FileNotFoundError: If there is none.
         ValueError: If it is no json, not as the module describes, or of several metrics; the
@@ -47,6 +50,9 @@ def read_parameters(path: str | os.PathLike[str]) -> SurrogateParameters:
 
 def read_all_parameters(path: str | os.PathLike[str]) -> dict[str, SurrogateParameters]:
     """Read a file with the parameters of one metric or several.
+
+    Args:
+        path: The file.
 
     Returns:
         The parameters of each metric.
@@ -72,6 +78,9 @@ def read_all_parameters(path: str | os.PathLike[str]) -> dict[str, SurrogatePara
 
 def parameters_from_dict(content: Any) -> SurrogateParameters:
     """Check and take what a file holds.
+
+    Args:
+        content: Content of a file for one metric.
 
     Raises:
         ValueError: If it is not as the module describes.
@@ -106,6 +115,9 @@ def parameters_to_dict(parameters: SurrogateParameters) -> dict[str, Any]:
     """List what a file holds; :func:`parameters_from_dict` takes it.
 
     Control points are added to ``theta`` where its ends are fixed.
+
+    Args:
+        parameters: Those of one metric.
     """
     content = {key: value for key, value in asdict(parameters).items() if value is not None}
     if parameters.truth_table:

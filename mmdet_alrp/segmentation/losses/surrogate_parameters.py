@@ -125,7 +125,14 @@ def num_parameters(
     truth_table: bool = True,
     monotone: bool = True,
 ) -> int:
-    """Count the numbers in ``theta``; arguments as of :class:`SurrogateParameters`.
+    """Count the numbers in ``theta``.
+
+    Args:
+        metric: As in :class:`SurrogateParameters`, and so are the others.
+        parameterization: See there.
+        segments: See there.
+        truth_table: See there.
+        monotone: See there.
 
     Raises:
         ValueError: If an argument is not as said there.

@@ -24,7 +24,13 @@ _RATIOS = ('joint', 'parameter')
 
 @dataclass(frozen=True)
 class Round:
-    """A round that is done: samples, their rewards in the same order, and the policy's mean."""
+    """A round that is done.
+
+    Args:
+        samples: Numbers in [0, 1], as they were proposed.
+        rewards: One a sample, in the same order.
+        mean: Mean that the policy drew them around; None without a policy.
+    """
 
     samples: Sequence[Sequence[float]]
     rewards: Sequence[float]
@@ -65,7 +71,10 @@ class SearchAlgorithm:
         return list(self._pending)
 
     def update(self, rewards: Sequence[float]) -> None:
-        """Learn from the rewards of the samples proposed last, in their order.
+        """Learn from the rewards of the samples proposed last.
+
+        Args:
+            rewards: One finite number a sample, in the order of the samples.
 
         Raises:
             RuntimeError: If none are proposed.
@@ -84,10 +93,16 @@ class SearchAlgorithm:
         self._pending = None
 
     def winner(self, rounds: Sequence[Round]) -> tuple[_Sample, float]:
-        """Choose among the rounds that are done; the sample, and the reward it was chosen by.
+        """Choose among the rounds that are done.
+
+        Args:
+            rounds: All of them, in their order.
+
+        Returns:
+            The sample, and the reward it was chosen by.
 
         Raises:
-            ValueError: If there are none.
+            ValueError: If there are none, or an algorithm with a mean gets rounds without one.
         """
         if not rounds:
             raise ValueError('no round is done: there is nothing to choose from')

@@ -24,6 +24,9 @@ def write_found(
         record: The search; at least one round is finished.
         found: Parameters of the winner by metric.
         folder: Work dir of the search.
+
+    Returns:
+        The file.
     """
     path = Path(folder) / parameter_file(record.settings['target_metric'])
     info = {

@@ -36,7 +36,11 @@ class SearchPlan:
     work_dir: Path
 
     def parts(self, folder: Path, **more: Any) -> SearchParts:
-        """Put a search together whose files are in ``folder``; the proxy's config goes there.
+        """Put a search together; ``proxy.py`` must be in the folder before a sample is trained.
+
+        Args:
+            folder: Where record, samples and the config of the proxy lie.
+            **more: Further arguments of :class:`SearchParts`, such as ``after_round``.
 
         Raises:
             UsageError: If algorithm or executor refuse their settings.
@@ -64,7 +68,11 @@ class SearchPlan:
         return SearchParts(algorithm, executor, make_task, **more)
 
     def start_task(self, folder: Path) -> ProxyTask | None:
-        """Return the task that trains the common start; None without one, or if it is there."""
+        """Return the task that trains the common start; None without one, or if it is there.
+
+        Args:
+            folder: Where it lies.
+        """
         folder = folder.resolve()
         file = self._start_file(folder)
         if not file or Path(file).is_file():

@@ -108,6 +108,9 @@ def run_proxy(task: ProxyTask) -> ProxyResult:
 
     The result is the same for the same task, number of threads and device.
 
+    Args:
+        task: The sample.
+
     Raises:
         ValueError: If the config is none of a search, or the reward is not finite.
         NotFiniteError: If the loss is NaN or infinite.

@@ -137,7 +137,14 @@ class SearchRecord:
         return self.settings['algorithm']['type']
 
     def save(self, folder: str | os.PathLike) -> Path:
-        """Write ``search.json``; a process killed meanwhile leaves the file that was there."""
+        """Write ``search.json``; a process killed meanwhile leaves the file that was there.
+
+        Args:
+            folder: Work dir of the search, made if need be.
+
+        Returns:
+            The file.
+        """
         path = Path(folder) / FILE_NAME
         text = json.dumps({'format': FORMAT, **asdict(self)}, indent=1, allow_nan=False)
         write_whole(path, f'{text}\n')

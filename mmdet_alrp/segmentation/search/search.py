@@ -150,5 +150,11 @@ def _train(
 
 
 def sample_folder(work_dir: str | os.PathLike, index: int, place: int) -> Path:
-    """Folder of what a sample's training leaves; both numbers count from 0."""
+    """Folder of what a sample's training leaves.
+
+    Args:
+        work_dir: Work dir of the search.
+        index: Round, counted from 0.
+        place: Number of the sample in it, counted from 0.
+    """
     return Path(work_dir) / 'samples' / f'round_{index + 1:02d}' / f'sample_{place + 1:02d}'
