@@ -15,8 +15,7 @@ import statistics
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
@@ -37,6 +36,7 @@ try:
     from mmengine.registry import init_default_scope
     from mmengine.structures import InstanceData
     from ranking_losses import usable_device
+    from stopwatch import PARTS, Stopwatch, wait_for
 
     from mmdet_alrp.command_line import OneLineParser, UsageError
 except ImportError as misfit:  # the package says which version does not fit, and what to do
@@ -52,7 +52,6 @@ DETECTORS = {
     'faster-rcnn': ('faster_rcnn_r50_500', 'ce_giou'),
 }
 LOSSES = ('alrp', 'ap', 'ndcg', 'rs')
-PARTS = ('forward', 'assigner', 'targets', 'loss', 'backward', 'optimiser', 'rest')
 TITLE = (
     '{machine} ({device}), PyTorch {torch}, {threads} thread(s), {batch} images of '
     '{size} x {size} with {boxes} boxes each, median of {repeat}, {date}'
@@ -107,57 +106,16 @@ def make_batch(size: int, num_images: int, num_boxes: int) -> dict[str, list]:
     return {'inputs': inputs, 'data_samples': samples}
 
 
-class Stopwatch:
-    """Sums the time of each part in ``seconds``; a part inside another counts for itself only."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.seconds = dict.fromkeys(PARTS, 0.0)
-        self._open = ['rest']
-        self._since = 0.0
-
-    def _book(self) -> None:
-        wait_for(self.device)
-        now = time.perf_counter()
-        self.seconds[self._open[-1]] += now - self._since
-        self._since = now
-
-    def wrap(self, function: Callable, part: str) -> Callable:
-        """The function, its time booked under ``part``."""
-
-        def timed(*args: object, **kwargs: object) -> object:
-            self._book()
-            self._open.append(part)
-            try:
-                return function(*args, **kwargs)
-            finally:
-                self._book()
-                self._open.pop()
-
-        return timed
-
-    @contextmanager
-    def running(self, methods: list[tuple[object, str, str]]) -> Iterator[None]:
-        """Book what happens inside; ``methods`` are (owner, name of the method, part)."""
-        for owner, name, part in methods:
-            setattr(owner, name, self.wrap(getattr(owner, name), part))
-        self._since = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._book()
-            for owner, name, _ in methods:
-                delattr(owner, name)  # the class's method shows again
-
-
-def wait_for(device: torch.device) -> None:
-    """Let the device finish what is queued."""
-    if device.type == 'cuda':
-        torch.cuda.synchronize(device)
-
-
 class Contestant:
-    """A model with its optimiser and a batch, built from a config without any download."""
+    """A model with its optimiser and a batch, built from a config without any download.
+
+    Args:
+        config: Name of the config.
+        args: Command line: device and size of the batch.
+
+    Raises:
+        UsageError: If its loss is not finite.
+    """
 
     def __init__(self, config: str, args: argparse.Namespace) -> None:
         self.config, self.device = config, args.device
