@@ -40,15 +40,17 @@ def history_method(owner: object, name: str) -> Callable:
     return getattr(HistoryBuffer, name)
 
 
-def checkpoint_classes() -> list:
+def checkpoint_classes() -> list[tuple[Callable, str]]:
     """Return the classes and functions that MMEngine's checkpoints need, torch's own left out.
 
-    Functions come as pairs with the name under which they are pickled: NumPy 1 and 2 keep them
-    in modules of different names, and a checkpoint may come from either.
+    Each comes with the name under which it is pickled. NumPy 1 and 2 keep functions in modules of
+    different names, and a checkpoint may come from either. A class would do without; but a loader
+    that lets bare classes in for one file takes them off the list afterwards, whoever put them
+    there, as that of onedl-mmengine does.
     """
     reconstruct = np.empty(0).__reduce__()[0]
     scalar = np.float64(0).__reduce__()[0]
-    functions: list[tuple[Callable, str]] = [
+    functions = [
         (function, f'numpy.{core}.multiarray.{name}')
         for core in ('core', '_core')
         for function, name in ((reconstruct, '_reconstruct'), (scalar, 'scalar'))
@@ -56,7 +58,8 @@ def checkpoint_classes() -> list:
     functions.append((history_method, 'builtins.getattr'))
     # NumPy pickles a dtype as numpy.dtype(...), but the unpickler asks for its own class
     dtypes = {type(np.dtype(scalar_type)) for scalar_type in SCALAR_TYPES}
-    return [HistoryBuffer, np.ndarray, np.dtype, *sorted(dtypes, key=repr), *functions]
+    classes = [HistoryBuffer, np.ndarray, np.dtype, *sorted(dtypes, key=repr)]
+    return [*((cls, f'{cls.__module__}.{cls.__qualname__}') for cls in classes), *functions]
 
 
 def allow_checkpoint_classes() -> bool:

@@ -53,6 +53,17 @@ def test_numpy_scalars_and_arrays(tmp_path, kind):
     assert again['curve'].dtype == kind
 
 
+@pytest.mark.skipif(
+    not hasattr(torch.serialization, 'safe_globals'), reason='this torch has no such list'
+)
+def test_loader_that_takes_its_classes_off_the_list_leaves_ours(tmp_path):
+    # as that of onedl-mmengine does
+    with torch.serialization.safe_globals([HistoryBuffer, np.ndarray, np.dtype]):
+        pass
+    again = reloaded({'loss': HistoryBuffer([1.0, 3.0], [1, 1])}, tmp_path / 'file.pth')
+    assert again['loss'].mean() == 2.0
+
+
 @NEEDS_LIST
 @pytest.mark.parametrize(
     'foreign',
