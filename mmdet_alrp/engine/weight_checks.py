@@ -18,7 +18,11 @@ NAMES_SHOWN = 2
 
 
 def bare_detector(model: nn.Module) -> nn.Module:
-    """Return what is inside the wrappers of several processes and test-time augmentation."""
+    """Return what is inside the wrappers of several processes and test-time augmentation.
+
+    Args:
+        model: A detector or segmentation net, wrapped or not.
+    """
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
     return model

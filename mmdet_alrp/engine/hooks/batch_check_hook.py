@@ -10,12 +10,12 @@ import torch
 from mmdet.models.dense_heads import RPNHead
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmdet_alrp.command_line import UsageError
+from mmdet_alrp.engine.weight_checks import bare_detector
 
 
 @HOOKS.register_module()
@@ -33,7 +33,7 @@ class BatchCheckHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Find out how many classes the heads have."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_detector(runner.model)
         self._head, self._num_classes = _classes_of(model)
         self._num_removed = 0
 

@@ -9,11 +9,10 @@ from typing import Any
 from mmdet.registry import HOOKS
 from mmengine.dist import all_gather_object, all_reduce
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
 
 from mmdet_alrp.command_line import UsageError
+from mmdet_alrp.engine.weight_checks import bare_detector
 
 from .finite_losses import all_finite, describe_not_finite
 from .step_guard import StepGuard
@@ -68,7 +67,7 @@ class FiniteLossHook(Hook):
         # losses and batch of each forward pass of the current step
         self._step: list[tuple[Mapping[str, Any], Any]] = []
         if self.action == 'skip':
-            self._guard = StepGuard(_bare_model(runner), runner.optim_wrapper)
+            self._guard = StepGuard(bare_detector(runner.model), runner.optim_wrapper)
 
     def after_train(self, runner: Runner) -> None:
         """Take the watch off the model."""
@@ -93,7 +92,7 @@ class FiniteLossHook(Hook):
         Raises:
             NotFiniteError: If it was not finite, or was one dropped step too many.
         """
-        model = _bare_model(runner)
+        model = bare_detector(runner.model)
         self._step.append((outputs or {}, data_batch))
         if self._guard is None:
             finite = all_finite(model, outputs or {})
@@ -124,7 +123,7 @@ class FiniteLossHook(Hook):
 
     def _message(self, runner: Runner) -> str:
         """Say what all processes found; to be called by all of them."""
-        model = _bare_model(runner)
+        model = bare_detector(runner.model)
         own = [
             ', '.join(found) + _images_of(data_batch)
             for losses, data_batch in self._step
@@ -134,10 +133,6 @@ class FiniteLossHook(Hook):
         return f'iteration {runner.iter + 1}, ' + '; '.join(
             gathered or ['gradients = nan or inf although the losses are finite']
         )
-
-
-def _bare_model(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _images_of(data_batch: Any) -> str:

@@ -10,10 +10,11 @@ import torch
 from mmdet.registry import HOOKS
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
+
+from mmdet_alrp.engine.weight_checks import bare_detector
 
 LOG_NAME = 'grad_ratio'
 
@@ -75,7 +76,7 @@ class GradientBalanceHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Look for the losses and listen to what they are given."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_detector(runner.model)
         names = ((name.rpartition('.'), module) for name, module in model.named_modules())
         losses = {owner: module for (owner, _, name), module in names if name == 'loss_cls'}
         if not losses:

@@ -8,9 +8,9 @@ from typing import Any
 from mmdet.registry import HOOKS
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 
+from mmdet_alrp.engine.weight_checks import bare_detector
 from mmdet_alrp.models.losses import SelfBalance
 
 
@@ -85,7 +85,7 @@ class SelfBalanceHook(Hook):
 
     @staticmethod
     def _balances(runner: Runner) -> list[tuple[str, SelfBalance]]:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_detector(runner.model)
         return [
             (name, module)
             for name, module in model.named_modules()

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor, nn
+
+from mmdet_alrp.engine.weight_checks import bare_detector
 
 from .image_mask import ImageMaskError
 
@@ -27,7 +28,7 @@ class MaskCheckHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Find out how many classes the heads have."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_detector(runner.model)
         self._head, self._num_classes, self._ignored = _classes_of(model)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mmdet_alrp.ranking import at_least_float32
+
 SLACK = 1e-3  # resizing and rounding may carry a soft mask that far beyond 0 and 1
 
 
@@ -134,11 +136,6 @@ class SegmentationLoss(nn.Module):
             f'{"in [0, 1]" if soft else f"in 0 ... {last} with {channels} channels"}, or {ignored} '
             'where it is ignored'
         )
-
-
-def at_least_float32(values: Tensor) -> Tensor:
-    """Return half precision values in float32, others as they are."""
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def pixel_shapes(pred: Tensor) -> tuple[torch.Size, torch.Size]:
