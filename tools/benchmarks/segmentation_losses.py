@@ -32,7 +32,7 @@ try:
     import torch
     from call_costs import costs_of
     from figures import count, milliseconds, name_machine, new_file, write_json_or_exit
-    from ranking_losses import seconds_of, usable_device
+    from ranking_losses import ratio, seconds_of, usable_device
     from torch import Tensor
     from torch.nn import functional
 
@@ -180,13 +180,6 @@ def measure(
         figures[name]['seconds'] = statistics.median(times)
         figures[name]['all_seconds'] = times
     return figures
-
-
-def ratio(figures: dict[str, dict], top: str, bottom: str | None) -> str:
-    """Time of ``top`` over that of ``bottom``, or a dash where there is none to compare."""
-    if bottom is None or bottom not in figures:
-        return '-'
-    return f'{figures[top]["seconds"] / figures[bottom]["seconds"]:.3g}'
 
 
 def table(rows: list[dict]) -> str:
