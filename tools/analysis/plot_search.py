@@ -16,11 +16,13 @@ except ModuleNotFoundError as missing:
     from mmdet_alrp.command_line import OneLineParser, UsageError, fail
 
 from mmdet_alrp.segmentation.search.plots import group_figure, save_png
-from mmdet_alrp.segmentation.search.records import SearchRecord, read_record
+from mmdet_alrp.segmentation.search.records import FREE_SETTINGS, SearchRecord, read_record
 from mmdet_alrp.segmentation.search.report import group_table
 from mmdet_alrp.segmentation.search.settings import target_name
 
 TOOL = 'plot_search.py'
+# Settings in which the searches of a group may differ
+_FREE = ('seed', *FREE_SETTINGS)
 
 
 def group_searches(folders: Sequence[Path]) -> dict[str, list[SearchRecord]]:
@@ -46,9 +48,6 @@ def group_searches(folders: Sequence[Path]) -> dict[str, list[SearchRecord]]:
         compared = {key: value for key, value in record.settings.items() if key not in _FREE}
         groups.setdefault((record.algorithm, repr(sorted(compared.items()))), []).append(record)
     return _named(list(groups.values()))
-
-
-_FREE = ('seed', 'config', 'rounds', 'executor')
 
 
 def _named(groups: list[list[SearchRecord]]) -> dict[str, list[SearchRecord]]:
