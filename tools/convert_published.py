@@ -215,7 +215,11 @@ def new_meta(meta: dict) -> dict:
 
 
 def save(content: dict, path: Path) -> None:
-    """Write a checkpoint to a temporary name, then rename it."""
+    """Write a checkpoint to a temporary name, then rename it.
+
+    Raises:
+        UsageError: If it cannot be written.
+    """
     draft = path.with_name(f'.{path.name}.{os.getpid()}')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -85,7 +85,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def prepare_data(root: Path) -> str:
-    """Draw the data set if it is not there; return what describes it."""
+    """Draw the data set if it is not there; return what describes it.
+
+    Raises:
+        UsageError: If the folder holds something else.
+    """
     manifest = root / 'manifest.json'
     if not all((root / name).is_file() for name in ('train.json', 'val.json', 'manifest.json')):
         options = ShapesOptions()
@@ -100,7 +104,11 @@ def prepare_data(root: Path) -> str:
 
 
 def tracked_run(name: str, args: argparse.Namespace, data_stamp: str) -> TrackedRun:
-    """Return the run of one of the configs with the options written into it."""
+    """Return the run of one of the configs with the options written into it.
+
+    Raises:
+        UsageError: If the config is missing.
+    """
     path = ROOT / 'configs' / CONFIGS[name]
     if not path.is_file():
         raise UsageError(f'{path} is missing: run the demo in a whole checkout')
@@ -197,12 +205,23 @@ def write_report(columns: list[tuple[str, RunFigures]], path: Path) -> None:
 
 
 def stop(signum: int, frame: FrameType | None) -> NoReturn:
-    """Turn a request to end into an exception, so that the training is ended too."""
+    """Turn a request to end into an exception, so that the training is ended too.
+
+    Raises:
+        KeyboardInterrupt: Always.
+    """
     raise KeyboardInterrupt
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the demo."""
+    """Run the demo.
+
+    Args:
+        argv: Command line; None takes that of the process.
+
+    Raises:
+        UsageError: If data, runs or stored figures cannot be used, in one line.
+    """
     args = parse_args(argv)
     stored = None if args.with_focal else read_reference(args.reference)
     try:

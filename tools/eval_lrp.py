@@ -23,7 +23,11 @@ except ImportError as misfit:  # the package says which version does not fit, an
 
 
 def iou_threshold(text: str) -> float:
-    """IoU threshold in (0, 1) from the command line."""
+    """IoU threshold in (0, 1) from the command line.
+
+    Raises:
+        ArgumentTypeError: If it is none.
+    """
     try:
         tau = float(text)
     except ValueError:

@@ -38,7 +38,11 @@ SALIENT_ABOVE = 128  # grey level of a mask
 
 
 def method(text: str) -> tuple[str, Path]:
-    """Name and folder of a method from the command line."""
+    """Name and folder of a method from the command line.
+
+    Raises:
+        ArgumentTypeError: If it is not ``NAME=FOLDER``.
+    """
     name, separator, folder = text.partition('=')
     if not (name and separator and folder):
         raise argparse.ArgumentTypeError(f'must be NAME=FOLDER: {text}')
@@ -46,7 +50,11 @@ def method(text: str) -> tuple[str, Path]:
 
 
 def weight(text: str) -> float:
-    """Positive number from the command line."""
+    """Positive number from the command line.
+
+    Raises:
+        ArgumentTypeError: If it is none.
+    """
     try:
         value = float(text)
     except ValueError:

@@ -124,7 +124,11 @@ def train_start(plan: SearchPlan, parts: SearchParts, folder: Path) -> float:
 
 
 def dry_run(plan: SearchPlan) -> None:
-    """Train with one sample in a temporary folder and say what the whole search would cost."""
+    """Train with one sample in a temporary folder and say what the whole search would cost.
+
+    Raises:
+        UsageError: If that training fails.
+    """
     with tempfile.TemporaryDirectory(prefix='search_loss_') as name:
         folder = Path(name)
         parts = plan.parts(folder)
@@ -185,7 +189,16 @@ def open_record(plan: SearchPlan, resume: bool) -> SearchRecord:
 
 
 def search(plan: SearchPlan, resume: bool, compare: Sequence[Path]) -> None:
-    """Run or resume the search and write what it finds, round by round."""
+    """Run or resume the search and write what it finds, round by round.
+
+    Args:
+        plan: What is searched.
+        resume: Go on with the search of the work dir.
+        compare: Work dirs of searches to draw beside this one.
+
+    Raises:
+        UsageError: If the work dir does not fit, or all samples of a round fail.
+    """
     others = {folder.resolve().name: read_record(folder) for folder in compare}
     record = open_record(plan, resume)
 
@@ -220,7 +233,14 @@ def search(plan: SearchPlan, resume: bool, compare: Sequence[Path]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Search."""
+    """Search.
+
+    Args:
+        argv: Command line; None takes that of the process.
+
+    Raises:
+        UsageError: If something is wrong with it, or the search was stopped, in one line.
+    """
     args = parse_args(argv)
     plan = make_plan(args)
     try:

@@ -84,7 +84,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
-    """Make the visualisation hook draw."""
+    """Make the visualisation hook draw.
+
+    Raises:
+        UsageError: If the config has no such hook.
+    """
     segmentation = is_segmentation(cfg)
     if 'visualization' not in cfg.get('default_hooks', {}):
         hook = 'SegVisualizationHook' if segmentation else 'DetVisualizationHook'
@@ -97,7 +101,11 @@ def draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def use_thresholds(cfg: Config, path: str) -> None:
-    """Filter detections by class; pictures show exactly what passes."""
+    """Filter detections by class; pictures show exactly what passes.
+
+    Raises:
+        UsageError: If the file holds no thresholds.
+    """
     try:
         read_thresholds(path)
     except ThresholdError as error:
@@ -109,7 +117,11 @@ def use_thresholds(cfg: Config, path: str) -> None:
 
 
 def check_thresholds(runner: Runner, path: str) -> None:
-    """Check that the thresholds are those of the test data set's classes."""
+    """Check that the thresholds are those of the test data set's classes.
+
+    Raises:
+        UsageError: If one is of no class of it.
+    """
     classes = runner.test_dataloader.dataset.metainfo['classes']
     try:
         thresholds_of_labels(read_thresholds(path), classes)
@@ -152,7 +164,11 @@ def draft_of(path: str) -> str:
 
 
 def check_out(path: str) -> None:
-    """Check the file of the predictions before they are made."""
+    """Check the file of the predictions before they are made.
+
+    Raises:
+        UsageError: If it is no pickle, or cannot be written.
+    """
     if not path.endswith(('.pkl', '.pickle')):
         raise UsageError(f'--out must name a .pkl or .pickle file, got {path}')
     check_place(path, '--out')
@@ -165,7 +181,14 @@ def collect_predictions(runner: Runner, path: str) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Test."""
+    """Test.
+
+    Args:
+        argv: Command line; None takes that of the process.
+
+    Raises:
+        UsageError: If something is wrong with it or with what it names, in one line.
+    """
     args = parse_args(argv)
     cfg = load_config(args)
     if args.out is not None:

@@ -57,7 +57,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def apply_options(cfg: Config, args: argparse.Namespace) -> None:
-    """Write the options of training into the config."""
+    """Write the options of training into the config.
+
+    Raises:
+        UsageError: If an option does not fit the config, or a checkpoint cannot be read.
+    """
     if args.amp:
         use_mixed_precision(cfg)
     if args.auto_scale_lr:
@@ -77,7 +81,14 @@ def apply_options(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Train."""
+    """Train.
+
+    Args:
+        argv: Command line; None takes that of the process.
+
+    Raises:
+        UsageError: If something is wrong with it or with what it names, in one line.
+    """
     args = parse_args(argv)
     cfg = load_config(args)
     apply_options(cfg, args)

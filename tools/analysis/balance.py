@@ -39,7 +39,11 @@ Curves = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def run_names(paths: Sequence[Path]) -> list[str]:
-    """Name each run after its work dir; as much of the path as tells them apart."""
+    """Name each run after its work dir; as much of the path as tells them apart.
+
+    Raises:
+        UsageError: If two are the same.
+    """
     folders = []
     for path in (path.resolve() for path in paths):
         below = 3 if path.name == 'scalars.json' and path.parent.name == 'vis_data' else 0

@@ -60,6 +60,9 @@ class RunFigures:
 def read_reference(path: str | os.PathLike) -> RunFigures:
     """Read stored figures.
 
+    Args:
+        path: A file of :func:`write_reference`.
+
     Raises:
         UsageError: If the file is missing or has other keys than :class:`RunFigures`.
     """

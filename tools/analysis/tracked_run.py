@@ -116,7 +116,11 @@ class TrackedRun:
                 self._write_note(note)
 
     def evaluate(self) -> None:
-        """Evaluate the last checkpoint with tools/test.py, unless that was done."""
+        """Evaluate the last checkpoint with tools/test.py, unless that was done.
+
+        Raises:
+            UsageError: If the checkpoint is gone, or the test stops.
+        """
         checkpoint, note = self.checkpoint(), self.note()
         if checkpoint is None:
             raise UsageError(f'{self.folder}: the checkpoint is gone: use --retrain')
@@ -189,6 +193,12 @@ def progress_line(line: str, epochs: int) -> str:
 @contextmanager
 def locked(path: Path) -> Iterator[int]:
     """Hold a lock file; yield its descriptor.
+
+    Args:
+        path: The file, made if need be.
+
+    Yields:
+        The descriptor; a process that inherits it holds the lock too.
 
     Raises:
         UsageError: If another process holds it.

@@ -13,7 +13,11 @@ import torch
 
 
 def count(text: str) -> int:
-    """Whole number >= 1, also in the form 1e6."""
+    """Whole number >= 1 from the command line, also in the form 1e6.
+
+    Raises:
+        ArgumentTypeError: If it is none.
+    """
     try:
         value = float(text)
     except ValueError:
@@ -24,7 +28,11 @@ def count(text: str) -> int:
 
 
 def new_file(text: str) -> Path:
-    """Path of a file that can be written: its folder is there."""
+    """Path of a file, from the command line, that can be written: its folder is there.
+
+    Raises:
+        ArgumentTypeError: If there is no such folder, or a folder of that name.
+    """
     path = Path(text)
     if not path.absolute().parent.is_dir():
         raise argparse.ArgumentTypeError(f'no folder {path.parent}')

@@ -148,7 +148,7 @@ def bucketing_rank_sort(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> 
 
 
 def full_matrix(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
-    """ALRP's classification gradient from the matrix of all positives and relevant negatives."""
+    """Get aLRP's classification gradient from a matrix of all positives and relevant negatives."""
     return full_matrix_alrp(logits, targets, loc_errors, DELTA)[1]
 
 

@@ -110,7 +110,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def epochs_to_record(cfg: Config) -> set[int]:
-    """First, middle and last epoch, counted from 1."""
+    """First, middle and last epoch, counted from 1.
+
+    Raises:
+        UsageError: If the config does not train by epochs.
+    """
     last = (cfg.get('train_cfg') or {}).get('max_epochs')
     if type(last) is not int or last < 1:
         raise UsageError('the config trains no whole epochs: set train_cfg.max_epochs')
@@ -128,7 +132,14 @@ def table(steps: list[dict]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Train, write the records and print one table."""
+    """Train, write the records and print one table.
+
+    Args:
+        argv: Command line; None takes that of the process.
+
+    Raises:
+        UsageError: If something is wrong with it or with what it names, in one line.
+    """
     args = parse_args(argv)
     cfg = load_config(args)
     recorder = RankingRecorder(epochs_to_record(cfg))
