@@ -20,6 +20,11 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def fail(tool: str, message: object) -> int:
-    """Say in one line on stderr what a tool was given wrong; return exit status 2."""
+    """Say in one line on stderr what a tool was given wrong; return exit status 2.
+
+    Args:
+        tool: File name of the tool.
+        message: What is wrong and what to do: a text or an error.
+    """
     print(f'{tool}: error: {" ".join(str(message).split())}', file=sys.stderr)  # noqa: T201
     return 2

@@ -64,7 +64,13 @@ def to_fixed_point(outline: Outline) -> list[np.ndarray]:
 
 
 def shape_mask(outline: Outline, width: int, height: int) -> np.ndarray:
-    """Return the pixels that an outline covers, bool, shape (height, width)."""
+    """Return the pixels that an outline covers, bool, shape (height, width).
+
+    Args:
+        outline: Polygons in pixels; the second and later ones are holes.
+        width: Image width in pixels.
+        height: Image height in pixels.
+    """
     mask = np.zeros((height, width), np.uint8)
     cv2.fillPoly(mask, to_fixed_point(outline), 1, cv2.LINE_8, SUBPIXEL_BITS)
     return mask.astype(bool)

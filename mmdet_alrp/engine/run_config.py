@@ -69,7 +69,11 @@ class ConfigOptions(DictAction):
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that both tools have, as MMDetection spells them."""
+    """Add the options that train.py and test.py share, as MMDetection spells them.
+
+    Args:
+        parser: Parser of the tool.
+    """
     parser.add_argument('--work-dir', help='folder of logs, checkpoints and figures')
     parser.add_argument(
         '--cfg-options',
@@ -174,6 +178,9 @@ def _fit_precision(cfg: Config) -> None:
 
 def build_runner(cfg: Config) -> Runner:
     """Return the runner that the config asks for.
+
+    Args:
+        cfg: Config of the run.
 
     Raises:
         UsageError: If a part of these toolboxes refuses its settings, or a type is not registered.

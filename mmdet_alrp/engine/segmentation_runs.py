@@ -24,6 +24,9 @@ def is_segmentation(cfg: Config) -> bool:
 def check_toolbox(cfg: Config) -> None:
     """Check that MMSegmentation is there if the config needs it.
 
+    Args:
+        cfg: Config of the run.
+
     Raises:
         UsageError: If it is missing, or does not fit the rest of the stack.
     """

@@ -143,7 +143,12 @@ class FlatMatching:
         self._ious = np.concatenate([*ious, np.zeros(0)])
 
     def match(self, iou_thr: float, area_range: Sequence[float]) -> FlatMatches:
-        """Match at one IoU threshold and in one area range (pixels, both ends included)."""
+        """Match at one IoU threshold and in one area range.
+
+        Args:
+            iou_thr: Smallest IoU of a match.
+            area_range: Smallest and largest area that counts, in pixels, both included.
+        """
         ignored_gt = self.gt.is_crowd | self.gt.outside(area_range)
         near = self._ious >= min(iou_thr, 1 - 1e-10)  # pycocotools' own limit
         dets, objects, ious = self._dets[near], self._objects[near], self._ious[near]
@@ -174,7 +179,13 @@ class FlatMatching:
         return FlatMatches(gt_ids, matched_ious, is_ignored, ~ignored_gt)
 
     def class_matches(self, matches: FlatMatches, class_index: int, max_dets: int) -> ClassMatches:
-        """Counted detections of one class; as ``LRPMatching.class_matches``."""
+        """Counted detections of one class; as ``LRPMatching.class_matches``.
+
+        Args:
+            matches: What :meth:`match` has found.
+            class_index: Index in the evaluated categories.
+            max_dets: Detections of an image beyond this many best ones do not exist.
+        """
         place = self.dt.of_class(class_index)
         kept = _rank_in_group(self.dt.groups[place]) < max_dets
         kept &= ~matches.is_ignored[place]

@@ -89,7 +89,11 @@ def precision_recall_figure(c: ClassReport, tau: float) -> Figure:
 
 
 def components_figure(report: LRPReport) -> Figure:
-    """Bars of the three components: their mean on top, then the classes from best to worst oLRP."""
+    """Bars of the three components: their mean on top, then the classes from best to worst oLRP.
+
+    Args:
+        report: Result of an evaluation; classes without ground truth are left out.
+    """
     from matplotlib.figure import Figure
 
     figures = report.lrp()

@@ -12,14 +12,22 @@ from .lrp import LRPReport
 
 
 def summary_text(report: LRPReport) -> str:
-    """One line a figure; a dash where a figure is undefined."""
+    """One line a figure; a dash where a figure is undefined.
+
+    Args:
+        report: Result of an evaluation.
+    """
     summary = report.summary()
     width = max(map(len, summary))
     return '\n'.join(f'{name:<{width}}  {_number(value)}' for name, value in summary.items())
 
 
 def class_table(report: LRPReport) -> str:
-    """One line a class: objects, AP figures, oLRP with its components, threshold and rho."""
+    """One line a class: objects, AP figures, oLRP with its components, threshold and rho.
+
+    Args:
+        report: Result of an evaluation.
+    """
     head = ('class', 'objects', 'AP', 'AP50', 'AP75')
     head += ('oLRP', 'Loc', 'FP', 'FN', 'threshold', 'rho')
     rows = [head]

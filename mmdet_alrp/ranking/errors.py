@@ -19,12 +19,20 @@ from .relations import Ranking
 
 
 def average_precision_terms(ranking: Ranking) -> ErrorTerms:
-    """AP Loss, plain form: ``l(i) = N_FP(i) / rank(i)``, target 0, ``Z = |P|``."""
+    """AP Loss, plain form: ``l(i) = N_FP(i) / rank(i)``, target 0, ``Z = |P|``.
+
+    Args:
+        ranking: The ranking of the whole batch.
+    """
     return ErrorTerms(ranking.num_fp / ranking.rank, 0.0, ranking.normalizer)
 
 
 def interpolated_average_precision_terms(ranking: Ranking) -> ErrorTerms:
-    """AP Loss as published: l(i) is 1 - the best precision of a positive scored at or below i."""
+    """AP Loss as published: l(i) is 1 - the best precision of a positive scored at or below i.
+
+    Args:
+        ranking: The ranking of the whole batch.
+    """
     precision = ranking.pos_rank / ranking.rank
     order, _ = ranking.ascending()
     sorted_precision = precision[order]
@@ -60,6 +68,9 @@ def alrp_box_weights(ranking: Ranking) -> Tensor:
 
     ``L_loc = mean_i sum_{k: s_k >= s_i} E(k) / rank(i) = sum_k w_k E(k)`` with
     ``w_k = (1 / |P|) sum_{i: s_i <= s_k} 1 / rank(i)``. Of equal logits the first counts as higher.
+
+    Args:
+        ranking: The ranking of the whole batch.
     """
     return ranking.sum_up_to(ranking.rank.reciprocal()) / ranking.normalizer
 
@@ -69,6 +80,9 @@ def ndcg_terms(ranking: Ranking) -> ErrorTerms:
 
     G_max runs over the ranks 1, 2, ... of a perfect ranking; which of them belongs to which
     positive matters neither to the sum of the errors nor to an error's distance from its target.
+
+    Args:
+        ranking: The ranking of the whole batch.
     """
     max_gain = _gain(ranking.sum_up_to(torch.ones_like(ranking.num_fp)))
     total = ranking.sum_by_image(max_gain)
@@ -110,6 +124,10 @@ def sorting_terms(ranking: Ranking, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def rank_sort_ranking_terms(ranking: Ranking) -> ErrorTerms:
-    """Ranking errors of Rank & Sort Loss: as plain AP Loss, with ``H(x_ii)`` kept in rank+."""
+    """Ranking errors of Rank & Sort Loss: as plain AP Loss, with ``H(x_ii)`` kept in rank+.
+
+    Args:
+        ranking: The ranking of the whole batch.
+    """
     rank = ranking.rank - 1 + ranking.step_at_zero
     return ErrorTerms(ranking.num_fp / rank, 0.0, ranking.normalizer)

@@ -267,7 +267,11 @@ def rank(
 
 
 def zero_loss(logits: Tensor) -> Tensor:
-    """Return 0, with a zero gradient on the logits whatever they hold."""
+    """Return 0, with a zero gradient on the logits whatever they hold.
+
+    Args:
+        logits: Floating point, shape (n,).
+    """
     return (at_least_float32(logits)[:0]).sum()
 
 

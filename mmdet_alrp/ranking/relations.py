@@ -156,14 +156,22 @@ class Ranking:
         return self.sum_by_image(torch.ones_like(self.pos_logits)) * self._num_rankings
 
     def sum_by_image(self, values: Tensor) -> Tensor:
-        """Give every positive the sum over the positives of its ranking, shape (num_pos,)."""
+        """Give every positive the sum over the positives of its ranking, shape (num_pos,).
+
+        Args:
+            values: Shape (num_pos,).
+        """
         if self.pos_images is None:
             return values.sum().expand(self.num_pos)
         sums = values.new_zeros(self._num_rankings).index_add(0, self.pos_images, values)
         return sums[self.pos_images]
 
     def sum_above(self, values: Tensor) -> Tensor:
-        """Return ``sum_{k != i} values(k) H(x_ik)`` over the positives k, shape (num_pos,)."""
+        """Return ``sum_{k != i} values(k) H(x_ik)`` over the positives k, shape (num_pos,).
+
+        Args:
+            values: Shape (num_pos,).
+        """
         sums = self.bins.sum_steps(*self.bins.histogram(self._pos_located, values))
         return sums - self.step_at_zero * values.to(sums.dtype)
 
@@ -175,6 +183,9 @@ class Ranking:
         """Return the sum of ``values`` over the positives scored at or below i, shape (num_pos,).
 
         The step is hard; of equal logits the first counts as higher.
+
+        Args:
+            values: Shape (num_pos,).
         """
         order, start = self.ascending()
         sums = torch.empty_like(values)

@@ -38,7 +38,12 @@ class BatchCheckHook(Hook):
         self._num_removed = 0
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Check one batch.
+        """Check one batch; boxes that are no use are taken out of it.
+
+        Args:
+            runner: The runner.
+            batch_idx: Not needed.
+            data_batch: What the data loader gives, before the data preprocessor has it.
 
         Raises:
             UsageError: If a label is out of range or a coordinate is not finite.

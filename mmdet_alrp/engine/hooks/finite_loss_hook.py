@@ -89,6 +89,12 @@ class FiniteLossHook(Hook):
     ) -> None:
         """Judge the step that was just made.
 
+        Args:
+            runner: The runner.
+            batch_idx: Not needed.
+            data_batch: The batch, whose images a message names.
+            outputs: Losses of the step by name.
+
         Raises:
             NotFiniteError: If it was not finite, or was one dropped step too many.
         """

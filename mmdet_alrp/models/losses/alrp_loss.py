@@ -48,6 +48,10 @@ class ALRPLoss(BalancedRankingLoss):
     def check_box_loss(self, loss_bbox: nn.Module, decoded: bool) -> None:
         """Refuse a box loss that gives no localisation error, and learn the range of a good one.
 
+        Args:
+            loss_bbox: The head's box loss.
+            decoded: Whether the head hands it boxes, and not the deltas of a box coder.
+
         Raises:
             ValueError: If it is not one of the known ones, not linear, not of weight 1 or not of
                 decoded boxes.

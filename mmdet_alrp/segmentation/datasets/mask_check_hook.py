@@ -34,6 +34,11 @@ class MaskCheckHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Check one batch.
 
+        Args:
+            runner: The runner.
+            batch_idx: Not needed.
+            data_batch: What the data loader gives, before the data preprocessor has it.
+
         Raises:
             ImageMaskError: If a label is none of the head's classes.
         """

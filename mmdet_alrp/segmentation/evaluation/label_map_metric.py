@@ -66,15 +66,29 @@ class LabelMapMetric(BaseMetric):
 
     @abstractmethod
     def count(self, pred: Tensor, target: Tensor, num_classes: int) -> Tensor:
-        """Return the counts of one image, rows by classes, from two maps of shape (1, h, w)."""
+        """Return the counts of one image, rows by classes, int64, shape (rows, c).
+
+        Args:
+            pred: Predicted class indices, shape (1, h, w).
+            target: True class indices or the ignored one, same shape.
+            num_classes: Number of classes c.
+        """
 
     @abstractmethod
     def figures(self, counts: Tensor) -> dict[str, float]:
-        """Return the figures of a data set from its summed counts."""
+        """Return the figures of a data set by their names.
+
+        Args:
+            counts: Of :meth:`count`, summed over the images, shape (rows, c).
+        """
 
     @abstractmethod
     def class_figures(self, counts: Tensor) -> dict[str, Tensor]:
-        """Return the figures of the classes, each of shape (c,), from the summed counts."""
+        """Return the figures of the classes by their names, each of shape (c,).
+
+        Args:
+            counts: Of :meth:`count`, summed over the images, shape (rows, c).
+        """
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Count the pixels of a batch, one result an image.

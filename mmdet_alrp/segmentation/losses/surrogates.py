@@ -81,6 +81,10 @@ def global_accuracy(soft: SoftPrediction, curves: Sequence[Curve]) -> Tensor:
     Like all of these, it takes the batch and its curves and returns a score in [0, 1], float64, a
     scalar; 1 where no pixel or class is left to measure.
 
+    Args:
+        soft: The batch.
+        curves: As many as ``SURROGATES`` says, in the order of the logical operations.
+
     Reference:
         Li et al., ICLR 2021, arXiv:2010.07930, Eq. 1.
     """

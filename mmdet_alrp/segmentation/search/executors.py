@@ -50,7 +50,14 @@ class LocalExecutor:
         self.devices = tuple(devices)
 
     def run(self, tasks: Iterable[ProxyTask]) -> Iterator[ProxyResult]:
-        """Yield the result of each sample as it ends, failed ones too; leaving early kills all."""
+        """Train samples side by side; leaving the iteration early kills those that run.
+
+        Args:
+            tasks: The samples.
+
+        Yields:
+            The result of each sample as it ends, failed ones too.
+        """
         waiting = list(tasks)[::-1]
         free = list(range(self.workers))[::-1]
         running: dict[int, SampleProcess] = {}

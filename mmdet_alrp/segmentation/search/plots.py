@@ -125,7 +125,15 @@ def curves_figure(found: Mapping[str, SurrogateParameters]) -> Figure:
 
 
 def save_png(figure: Figure, path: str | os.PathLike) -> Path:
-    """Write a figure as PNG; the file is there whole or as it was before."""
+    """Write a figure as PNG; the file is there whole or as it was before.
+
+    Args:
+        figure: What to write.
+        path: The file; its folder is made if need be.
+
+    Returns:
+        The file.
+    """
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png')
     write_whole(path, buffer.getvalue())

@@ -35,7 +35,12 @@ class Policy:
         return self.logits.sigmoid()
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw samples, shape (count, size)."""
+        """Draw samples, shape (count, size).
+
+        Args:
+            count: How many.
+            generator: Where all randomness comes from.
+        """
         return TruncatedNormal(self.mean.detach(), self.sigma).sample(count, generator)
 
     def log_prob(self, samples: Tensor) -> Tensor:

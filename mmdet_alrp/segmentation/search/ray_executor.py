@@ -61,7 +61,13 @@ class RayExecutor:
         self._is_ours = False
 
     def run(self, tasks: Iterable[ProxyTask]) -> Iterator[ProxyResult]:
-        """Yield the result of each sample as it ends, failed ones too; leaving early ends all.
+        """Train samples side by side; leaving the iteration early ends those that run.
+
+        Args:
+            tasks: The samples.
+
+        Yields:
+            The result of each sample as it ends, failed ones too.
 
         Raises:
             ConnectionError: If there is no cluster at the address.

@@ -152,7 +152,15 @@ class SearchRecord:
 
 
 def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
-    """Write a file that is there whole or as it was before; its folder is made if need be."""
+    """Write a file that is there whole or as it was before; its folder is made if need be.
+
+    Args:
+        path: The file.
+        content: Text, written as UTF-8, or bytes.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
     WholeFileBackend().put(content.encode() if isinstance(content, str) else content, path)
 
 
