@@ -22,12 +22,12 @@ except ModuleNotFoundError as missing:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     from mmdet_alrp.command_line import OneLineParser, UsageError, fail
 
+from mmdet_alrp.line_colours import COLOURS
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe-Ito palette: told apart by colour-blind readers and in grey
-COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
 AP_LABELS = {'mAP': 'AP', 'mAP_50': 'AP50', 'mAP_75': 'AP75'}
 OLRP_LABELS = {
     'oLRP': 'oLRP',

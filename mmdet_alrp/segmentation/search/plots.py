@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from mmdet_alrp.line_colours import COLOURS
 from mmdet_alrp.segmentation.losses.published import PUBLISHED
 from mmdet_alrp.segmentation.losses.surrogate_curves import Curve
 from mmdet_alrp.segmentation.losses.surrogate_parameters import SurrogateParameters
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe-Ito palette: told apart by colour-blind readers and in grey
-COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
 MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
 _CURVE_NAMES = {
     1: ('AND',),
