@@ -176,6 +176,15 @@ def test_boxes_of_half_precision_are_compared_in_float32(agnostic):
     torch.testing.assert_close(half, full)
 
 
+def test_boxes_of_double_precision_stay_double(agnostic):
+    head = build(box_head(reg_class_agnostic=agnostic))
+    results = sampled(proposals(), truths())
+    rois = bbox2roi([result.priors for result in results])
+    scores, deltas = (output.double() for output in head(roi_features(rois)))
+    losses = head.loss_and_target(scores, deltas, rois, results, CFG)['loss_bbox']
+    assert losses['loss_cls'].dtype == losses['loss_bbox'].dtype == torch.float64
+
+
 def test_inference_scores_classes_by_their_own_sigmoid(agnostic):
     head = build(box_head(reg_class_agnostic=agnostic)).eval()
     rois = [bbox2roi([image.bboxes]) for image in proposals()]
