@@ -27,6 +27,7 @@ from mmengine.utils import digit_version
 from torch import Tensor, nn
 
 import mmdet_alrp  # noqa: F401 - registers the heads of the configs and the safe classes
+from mmdet_alrp.drafts import draft_of
 from mmdet_alrp.engine.input_checks import check_checkpoint
 
 # Predictors that MMDetection 3 knows under another name
@@ -215,21 +216,17 @@ def new_meta(meta: dict) -> dict:
 
 
 def save(content: dict, path: Path) -> None:
-    """Write a checkpoint to a temporary name, then rename it.
+    """Write a checkpoint; there is no half of it.
 
     Raises:
         UsageError: If it cannot be written.
     """
-    draft = path.with_name(f'.{path.name}.{os.getpid()}')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(draft, 'wb') as file:
+        with draft_of(path) as draft, open(draft, 'wb') as file:
             torch.save(content, file)
-        os.replace(draft, path)
     except OSError as error:
         raise UsageError(f'{path} cannot be written: {error.strerror}') from None
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -42,6 +42,7 @@ from analysis.tracked_run import TrackedRun
 from mmengine.config import Config
 
 from mmdet_alrp.datasets import ShapesOptions, write_shapes
+from mmdet_alrp.drafts import draft_of
 from mmdet_alrp.engine.bfloat16 import cpu_has_bfloat16
 from mmdet_alrp.engine.run_config import exit_status_of
 from mmdet_alrp.evaluation import evaluate_lrp
@@ -195,13 +196,12 @@ def write_report(columns: list[tuple[str, RunFigures]], path: Path) -> None:
     print(f'\n{plain_table(rows)}\n')
     print('\n'.join(notes))
     text = '\n'.join(f'- {note}' for note in notes)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-    temporary.write_text(
-        f'# aLRP and focal loss on the drawn shapes\n\n{markdown_table(rows)}\n\n'
-        f'Validation images; oLRP at IoU 0.5.\n\n{text}\n',
-        encoding='utf-8',
-    )
-    temporary.replace(path)
+    with draft_of(path) as draft:
+        draft.write_text(
+            f'# aLRP and focal loss on the drawn shapes\n\n{markdown_table(rows)}\n\n'
+            f'Validation images; oLRP at IoU 0.5.\n\n{text}\n',
+            encoding='utf-8',
+        )
 
 
 def stop(signum: int, frame: FrameType | None) -> NoReturn:

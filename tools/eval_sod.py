@@ -21,6 +21,7 @@ try:
     import numpy as np
 
     from mmdet_alrp.command_line import OneLineParser, UsageError, fail
+    from mmdet_alrp.drafts import draft_of
     from mmdet_alrp.segmentation.evaluation import (
         average_scores,
         curves_of,
@@ -194,19 +195,16 @@ def table(figures: dict[str, dict[str, float]]) -> str:
 
 
 def write_figures(path: Path, figures: dict[str, dict[str, float]]) -> None:
-    """Write the figures as JSON, under another name first.
+    """Write the figures as JSON; there is no half of them.
 
     Args:
         path: The file; its folder is made if it is missing.
         figures: Figures by their names, by the names of the methods.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.part')
-    try:
-        part.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + '\n', 'utf-8')
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    text = json.dumps(figures, indent=2, ensure_ascii=False) + '\n'
+    with draft_of(path) as draft:
+        draft.write_text(text, encoding='utf-8')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -227,7 +225,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (UsageError, ValueError, ImportError) as error:
         return fail('eval_sod.py', error)
     except OSError as error:
-        return fail('eval_sod.py', f'{error.filename2 or error.filename}: {error.strerror}')
+        return fail('eval_sod.py', f'{error.filename}: {error.strerror}')
     return 0
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import argparse
-import os
+import contextlib
 import sys
 from collections.abc import Sequence
 from copy import deepcopy
@@ -28,6 +28,7 @@ from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
 from mmengine.runner import Runner
 
+from mmdet_alrp.drafts import draft_of
 from mmdet_alrp.engine.input_checks import check_checkpoint, check_data
 from mmdet_alrp.engine.launch import prepare_launch
 from mmdet_alrp.engine.output_checks import check_place
@@ -158,11 +159,6 @@ def augment_at_test_time(cfg: Config) -> None:
     dataset.pipeline = cfg.tta_pipeline
 
 
-def draft_of(path: str) -> str:
-    """Return the name under which the predictions are written before they are complete."""
-    return f'{path}.draft.pkl'
-
-
 def check_out(path: str) -> None:
     """Check the file of the predictions before they are made.
 
@@ -175,9 +171,9 @@ def check_out(path: str) -> None:
 
 
 def collect_predictions(runner: Runner, path: str) -> None:
-    """Have the run write its predictions."""
+    """Have the run write its predictions; the first process does."""
     kind = DumpResults if is_segmentation(runner.cfg) else DumpDetResults
-    runner.test_evaluator.metrics.append(kind(out_file_path=draft_of(path)))
+    runner.test_evaluator.metrics.append(kind(out_file_path=path))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -208,15 +204,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     runner = build_runner(cfg)
     check_weights(runner.model, args.checkpoint, 'checkpoint')
     build_loops(runner, 'test_loop')
-    if args.out is not None:
-        collect_predictions(runner, args.out)
     if submission is not None:
         submission.check_coverage(runner)
     if args.score_thr:
         check_thresholds(runner, args.score_thr)
-    runner.test()
-    if args.out is not None and is_main_process():
-        os.replace(draft_of(args.out), args.out)
+    with contextlib.ExitStack() as stack:
+        if args.out is not None:
+            writes = is_main_process()
+            path = stack.enter_context(draft_of(args.out)) if writes else args.out
+            collect_predictions(runner, str(path))
+        runner.test()
     if submission is not None and (line := submission.write()):
         print(line)
 

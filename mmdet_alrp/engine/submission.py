@@ -16,6 +16,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from mmdet_alrp.command_line import UsageError
+from mmdet_alrp.drafts import draft_of
 
 from .input_checks import dataset_path
 from .output_checks import check_place
@@ -92,16 +93,16 @@ class Submission:
             return ''
         found = json.loads(self.result_file.read_text())
         detections = _best([_entry(detection) for detection in found])
-        draft = self.path.with_name(f'.{self.path.name}.{os.getpid()}')
+        content = json.dumps(detections, allow_nan=False)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with zipfile.ZipFile(draft, 'w', zipfile.ZIP_DEFLATED) as archive:
-                archive.writestr(self.member, json.dumps(detections, allow_nan=False))
-            os.replace(draft, self.path)
+            with (
+                draft_of(self.path) as draft,
+                zipfile.ZipFile(draft, 'w', zipfile.ZIP_DEFLATED) as archive,
+            ):
+                archive.writestr(self.member, content)
         except OSError as error:
             raise UsageError(f'{self.path} cannot be written: {error.strerror}') from None
-        finally:
-            draft.unlink(missing_ok=True)
         images = len({detection['image_id'] for detection in detections})
         return (
             f'{self.path}: {len(detections)} detections in {images} of {self.num_images} images '

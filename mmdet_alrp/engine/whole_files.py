@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 
 from mmengine.fileio import LocalBackend, register_backend
+
+from mmdet_alrp.drafts import draft_of
 
 
 class WholeFileBackend(LocalBackend):
@@ -28,17 +28,8 @@ class WholeFileBackend(LocalBackend):
         """
         target = Path(filepath)
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f'.{target.name}.part')
-        try:
-            with part.open('wb') as file:
-                file.write(obj)
-                file.flush()
-                os.fsync(file.fileno())  # a full disk may show itself no earlier
-            part.replace(target)
-        except OSError:
-            with contextlib.suppress(OSError):
-                part.unlink()
-            raise
+        with draft_of(target, f'.{target.name}.part') as draft:
+            draft.write_bytes(obj)
 
 
 register_backend('WholeFileBackend', WholeFileBackend, force=True)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmdet_alrp.drafts import draft_of
+
 from .lrp import ClassReport, LRPReport
 
 if TYPE_CHECKING:
@@ -131,7 +133,6 @@ def components_figure(report: LRPReport) -> Figure:
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-    figure.savefig(temporary, format='png')
-    temporary.replace(path)
+    with draft_of(path) as draft:
+        figure.savefig(draft, format='png')
     return path

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from pathlib import Path
+
+from mmdet_alrp.drafts import draft_of
 
 from .lrp import LRPReport
 
@@ -57,20 +58,8 @@ def write_json(path: str | os.PathLike, content: dict) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(_without_nan(content), indent=2, ensure_ascii=False, allow_nan=False)
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-    except OSError as error:  # in the user's words: not about the temporary name
-        raise OSError(error.errno, error.strerror, str(path)) from None
-    try:
-        with os.fdopen(handle, 'w', encoding='utf-8') as file:
-            file.write(text + '\n')
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's file is private to its owner
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with draft_of(path) as draft:
+        draft.write_text(text + '\n', encoding='utf-8')
 
 
 def _number(value: float) -> str:

@@ -22,6 +22,7 @@ except ModuleNotFoundError as missing:
 
 from pycocotools.coco import COCO
 
+from mmdet_alrp.drafts import draft_of
 from mmdet_alrp.evaluation.coco_files import CocoFileError, read_detections, read_ground_truth
 
 # Okabe-Ito palette as BGR; beyond its length the hues go round
@@ -137,10 +138,9 @@ def tiled(rows: list[list[np.ndarray]]) -> np.ndarray:
 
 
 def write_png(path: Path, picture: np.ndarray) -> Path:
-    """Write a BGR picture to a temporary name, then rename it."""
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-    temporary.write_bytes(cv2.imencode('.png', picture)[1].tobytes())
-    temporary.replace(path)
+    """Write a BGR picture as PNG; there is no half of it."""
+    with draft_of(path) as draft:
+        draft.write_bytes(cv2.imencode('.png', picture)[1].tobytes())
     return path
 
 

@@ -22,6 +22,7 @@ except ModuleNotFoundError as missing:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     from mmdet_alrp.command_line import OneLineParser, UsageError, fail
 
+from mmdet_alrp.drafts import draft_of
 from mmdet_alrp.line_colours import COLOURS
 
 if TYPE_CHECKING:
@@ -223,15 +224,11 @@ def running_mean(values: np.ndarray, reach: int) -> np.ndarray:
 
 
 def save_figure(figure: Figure, path: str | os.PathLike) -> Path:
-    """Write a figure as PNG to a temporary name, then rename it."""
+    """Write a figure as PNG; there is no half of it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        figure.savefig(temporary, format='png')
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with draft_of(path) as draft:
+        figure.savefig(draft, format='png')
     return path
 
 

@@ -16,6 +16,7 @@ from analysis.plot_training import TrainingLog, read_log
 from analysis.tracked_run import TOOLS, TrackedRun
 
 from mmdet_alrp.command_line import UsageError
+from mmdet_alrp.drafts import draft_of
 
 # What the log of a validation calls the columns of the table
 FIGURES = {
@@ -160,9 +161,8 @@ class AblationRun(TrackedRun):
         if path is None:
             return
         whole = torch.load(path, map_location='cpu', weights_only=False)
-        partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
-        torch.save({'meta': whole['meta'], 'state_dict': whole['state_dict']}, partial)
-        partial.replace(path)
+        with draft_of(path) as draft:
+            torch.save({'meta': whole['meta'], 'state_dict': whole['state_dict']}, draft)
 
     def _start(self, tool: str, options: list[str], lock: int | None = None) -> None:
         command = [sys.executable, str(TOOLS / tool), str(self.config_file), *options]

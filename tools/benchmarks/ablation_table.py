@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
 from ablation_rows import ROWS, TWIN
 from ablation_runs import FIGURES
+
+from mmdet_alrp.drafts import draft_of
 
 BETTER = {name: 'lower' if name in ('oLRP', 'Loc', 'FP', 'FN') else 'higher' for name in FIGURES}
 
@@ -80,7 +81,6 @@ def missing(outcomes: Sequence[dict]) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write under a temporary name first: an interrupted run leaves no half file."""
-    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
-    partial.write_text(text, encoding='utf-8')
-    partial.replace(path)
+    """Write a text; an interrupted run leaves no half file."""
+    with draft_of(path) as draft:
+        draft.write_text(text, encoding='utf-8')

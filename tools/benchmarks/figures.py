@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import sys
 from pathlib import Path
 
 import torch
+
+from mmdet_alrp.drafts import draft_of
 
 
 def count(text: str) -> int:
@@ -60,10 +61,10 @@ def milliseconds(seconds: float) -> str:
 
 
 def write_json(path: Path, content: dict) -> None:
-    """Write under a temporary name first: an interrupted run leaves no half file."""
-    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
-    partial.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
-    partial.replace(path)
+    """Write JSON; an interrupted run leaves no half file."""
+    text = json.dumps(content, indent=2) + '\n'
+    with draft_of(path) as draft:
+        draft.write_text(text, encoding='utf-8')
 
 
 def write_json_or_exit(tool: str, path: Path, content: dict) -> None:

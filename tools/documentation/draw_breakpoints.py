@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -18,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / 'docs' / 'images' / 'breakpoints.png'
 sys.path.insert(0, str(ROOT))
 
+from mmdet_alrp.drafts import draft_of  # noqa: E402
 from mmdet_alrp.ranking import (  # noqa: E402
     average_precision_loss,
     interpolated_average_precision_terms,
@@ -72,7 +72,7 @@ def draw_gradient(
 
 
 def draw(out: Path) -> None:
-    """Write the drawing to a temporary name, then rename it."""
+    """Write the drawing; there is no half of it."""
     logits, targets = example()
     bins = rank(logits, targets, DELTA).bins
     edges = bins.edges.numpy()
@@ -88,10 +88,9 @@ def draw(out: Path) -> None:
         axes.set_xlim(grid[0], grid[-1])
     figure.align_ylabels()
     figure.tight_layout()
-    temporary = out.with_name(f'.{out.name}')
-    figure.savefig(temporary, format='png', metadata={'Software': None})
+    with draft_of(out) as draft:
+        figure.savefig(draft, format='png', metadata={'Software': None})
     plt.close(figure)
-    os.replace(temporary, out)
 
 
 if __name__ == '__main__':

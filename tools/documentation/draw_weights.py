@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ OUT = ROOT / 'docs' / 'images' / 'weights.png'
 sys.path.insert(0, str(ROOT))
 
 from mmdet_alrp.command_line import OneLineParser, fail  # noqa: E402
+from mmdet_alrp.drafts import draft_of  # noqa: E402
 from mmdet_alrp.ranking import alrp_loss, rank  # noqa: E402
 from mmdet_alrp.ranking.errors import alrp_terms  # noqa: E402
 from mmdet_alrp.ranking.relations import RankingOptions  # noqa: E402
@@ -119,16 +119,14 @@ def draw_box_weights(axes: Axes) -> None:
 
 
 def draw(out: Path) -> None:
-    """Write the drawing to a temporary name, then rename it."""
+    """Write the drawing; there is no half of it."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.9), dpi=120, layout='constrained')
     draw_surface(left)
     draw_box_weights(right)
-    temporary = out.with_name(f'.{out.name}')
     try:
-        figure.savefig(temporary, format='png', metadata={'Software': None})
-        os.replace(temporary, out)
+        with draft_of(out) as draft:
+            figure.savefig(draft, format='png', metadata={'Software': None})
     finally:
-        temporary.unlink(missing_ok=True)
         plt.close(figure)
 
 

@@ -25,6 +25,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from mmdet_alrp.drafts import draft_of
+
 from .surrogate_parameters import SurrogateParameters, inner_points
 from .surrogates import SURROGATES
 
@@ -132,7 +134,7 @@ def write_parameters(
 ) -> None:
     """Write a file that :func:`read_all_parameters` and ``AutoSegLoss(theta=path)`` take.
 
-    It appears whole or not at all: a draft beside it is renamed.
+    It appears whole or not at all.
 
     Args:
         path: File to write; a file there is replaced.
@@ -152,10 +154,6 @@ def write_parameters(
     content = contents if len(contents) > 1 else next(iter(contents.values()))
     if info is not None:
         content['info'] = dict(info)
-    path = Path(path)
-    draft = path.with_name(f'{path.name}.{os.getpid()}.draft')
-    try:
-        draft.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    text = json.dumps(content, indent=2) + '\n'
+    with draft_of(path) as draft:
+        draft.write_text(text, encoding='utf-8')
