@@ -4,10 +4,13 @@ MMEngine 0.10 resolves `package::folder/file` only for the packages in a fixed l
 sub-folder, and not for an editable install that has no link file; it offers no way to register a
 further package. So its look-up is extended here, for this one prefix. Configs found this way get
 the scope of the package whose parts they name: `mmseg` for those in `segmentation/`, else `mmdet`.
+For `mmseg::` the look-up asks for a distribution `mmsegmentation`; the fork that brings the same
+module is called otherwise, and is looked at here.
 """
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from mmengine.config import Config
@@ -47,7 +50,23 @@ def find_config(cfg_path: str, filename: str) -> tuple[str, str | None]:
     if cfg_path.startswith(PREFIX):
         name = cfg_path[len(PREFIX) :]
         return config_path(name), 'mmseg' if name.startswith(SEGMENTATION) else 'mmdet'
-    return find_other_config(cfg_path, filename)
+    try:
+        return find_other_config(cfg_path, filename)
+    except ModuleNotFoundError:
+        path = find_in_fork(cfg_path)
+        if path is None:
+            raise
+        return str(path), 'mmseg'
+
+
+def find_in_fork(cfg_path: str) -> Path | None:
+    """Return the path of a config of a module `mmseg` that no `mmsegmentation` brought, or None."""
+    scope, _, name = cfg_path.partition('::')
+    spec = find_spec('mmseg') if scope == 'mmseg' else None
+    if spec is None or spec.origin is None:
+        return None
+    path = Path(spec.origin).parent / '.mim' / 'configs' / name
+    return path if path.is_file() else None
 
 
 Config._get_cfg_path = staticmethod(find_config)

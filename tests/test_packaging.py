@@ -134,6 +134,26 @@ def test_unknown_config_names_the_known_ones(monkeypatch, source):
         config_scope.find_config('mmdet_alrp::no_such.py', 'child.py')
 
 
+def test_fork_of_mmsegmentation_resolves_by_its_module(monkeypatch, tmp_path):
+    from mmdet_alrp import config_scope
+
+    def find_none(cfg_path, filename):
+        raise ModuleNotFoundError('mmsegmentation is not installed')
+
+    monkeypatch.setattr(config_scope, 'find_other_config', find_none)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, 'mmseg', raising=False)
+    config = tmp_path / 'mmseg' / '.mim' / 'configs' / '_base_' / 'model.py'
+    config.parent.mkdir(parents=True)
+    config.touch()
+    (tmp_path / 'mmseg' / '__init__.py').touch()
+    found = config_scope.find_config('mmseg::_base_/model.py', 'child.py')
+    assert found == (str(config), 'mmseg')
+    for other in ('mmseg::_base_/none.py', 'mmpose::_base_/model.py'):
+        with pytest.raises(ModuleNotFoundError, match='not installed'):
+            config_scope.find_config(other, 'child.py')
+
+
 def test_other_packages_resolve_as_before(tmp_path):
     from mmdet_alrp import config_scope
 
