@@ -39,11 +39,7 @@ from mmdet_alrp.engine.run_config import (
     exit_status_of,
     load_config,
 )
-from mmdet_alrp.engine.score_thresholds import (
-    ThresholdError,
-    read_thresholds,
-    thresholds_of_labels,
-)
+from mmdet_alrp.engine.score_thresholds import thresholds_of_labels
 from mmdet_alrp.engine.segmentation_runs import (
     augment_masks,
     draw_masks,
@@ -52,6 +48,7 @@ from mmdet_alrp.engine.segmentation_runs import (
 )
 from mmdet_alrp.engine.submission import Submission
 from mmdet_alrp.engine.weight_checks import check_weights
+from mmdet_alrp.evaluation.threshold_files import ThresholdError, read_thresholds
 
 TTA_META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')
 TTA_META_KEYS += ('flip', 'flip_direction')
@@ -123,9 +120,10 @@ def check_thresholds(runner: Runner, path: str) -> None:
     Raises:
         UsageError: If one is of no class of it.
     """
-    classes = runner.test_dataloader.dataset.metainfo['classes']
+    dataset = runner.test_dataloader.dataset
+    cat_ids = getattr(dataset, 'cat_ids', None)
     try:
-        thresholds_of_labels(read_thresholds(path), classes)
+        thresholds_of_labels(read_thresholds(path), dataset.metainfo['classes'], cat_ids)
     except ThresholdError as error:
         raise UsageError(f'--score-thr: {path}: {error}') from None
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,62 +16,33 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from mmdet_alrp.evaluation.threshold_files import (
+    ThresholdError,
+    read_thresholds,
+    thresholds_in_order,
+    unique_names,
+)
+
 from .weight_checks import bare_detector
 
 KNOWN_NAMES = 5  # class names that an error message lists
 
 
-class ThresholdError(ValueError):
-    """Thresholds that cannot be used; the message is one line for the user."""
-
-
-def read_thresholds(source: str | os.PathLike | Mapping) -> dict[str, float | None]:
-    """Read thresholds by class name.
-
-    Args:
-        source: A JSON file that ``tools/eval_lrp.py --json`` has written or that holds only its
-            ``thresholds``, or the content of one. None (null) stands for a class without one.
-
-    Raises:
-        ThresholdError: If the file cannot be read or a value is not a score in [0, 1].
-    """
-    where = 'score thresholds' if isinstance(source, Mapping) else str(source)
-    content = source if isinstance(source, Mapping) else _read_json(source)
-    thresholds = content.get('thresholds', content) if isinstance(content, Mapping) else None
-    if not isinstance(thresholds, Mapping) or not thresholds:
-        raise ThresholdError(
-            f'{where}: no thresholds by class name: write them with tools/eval_lrp.py --json'
-        )
-    for name, value in thresholds.items():
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if value is not None and not (is_number and 0 <= value <= 1):
-            raise ThresholdError(
-                f'{where}: the threshold of {name!r} must be a score in [0, 1] or null, '
-                f'got {value!r}'
-            )
-    return dict(thresholds)
-
-
-def _read_json(path: str | os.PathLike) -> object:
-    try:
-        with open(path, encoding='utf-8') as file:
-            return json.load(file)
-    except OSError as error:
-        raise ThresholdError(f'{path}: cannot be read: {error.strerror}') from None
-    except ValueError as error:  # of the decoder: no JSON, no UTF-8
-        raise ThresholdError(f'{path}: is no JSON file: {" ".join(str(error).split())}') from None
-
-
 def thresholds_of_labels(
-    thresholds: Mapping[str, float | None], classes: Sequence[str]
+    thresholds: Mapping[str, float | None],
+    classes: Sequence[str],
+    cat_ids: Sequence[int] | None = None,
 ) -> tuple[Tensor, list[str]]:
     """Put thresholds into the order of a detector's labels.
 
-    A class without a threshold gets 0: nothing of it is dropped.
+    A class without a threshold gets 0: nothing of it is dropped. Classes of one name are called
+    ``name (id)`` by reports; the name alone stands for all of them.
 
     Args:
         thresholds: Thresholds by class name, None for a class without one.
         classes: Class names in the order of the labels.
+        cat_ids: Their COCO ids. Without one for each, labels of one name follow the ids that the
+            thresholds name, if they name as many.
 
     Returns:
         Thresholds, shape (num_classes,), and the names of the classes without one.
@@ -79,22 +50,40 @@ def thresholds_of_labels(
     Raises:
         ThresholdError: If a name is not that of a class.
     """
-    unknown = [name for name in thresholds if name not in classes]
+    if cat_ids is not None and len(cat_ids) == len(classes):
+        unique = unique_names(classes, cat_ids)
+    else:
+        unique = _names_by_rising_ids(thresholds, classes)
+    known = {*classes, *unique}
+    unknown = [name for name in thresholds if name not in known]
     if unknown:
         names = ', '.join(classes[:KNOWN_NAMES]) + (', ...' if len(classes) > KNOWN_NAMES else '')
         raise ThresholdError(
             f'score thresholds for unknown classes: {", ".join(unknown[:KNOWN_NAMES])} '
             f'({len(unknown)} of {len(thresholds)}); the model detects {names}'
         )
-    values = [thresholds.get(name) for name in classes]
-    without = [name for name, value in zip(classes, values, strict=True) if value is None]
+    values = thresholds_in_order(thresholds, classes, unique)
+    without = [name for name, value in zip(unique, values, strict=True) if value is None]
     return torch.tensor([0.0 if value is None else value for value in values]), without
+
+
+def _names_by_rising_ids(thresholds: Iterable[str], classes: Sequence[str]) -> list[str]:
+    names = list(classes)
+    for twin in {name for name in classes if classes.count(name) > 1}:
+        pattern = re.compile(re.escape(twin) + r' \((-?\d+)\)')
+        ids = sorted(int(match[1]) for name in thresholds if (match := pattern.fullmatch(name)))
+        labels = [label for label, name in enumerate(classes) if name == twin]
+        if len(ids) == len(labels):
+            for label, cat_id in zip(labels, ids, strict=True):
+                names[label] = f'{twin} ({cat_id})'
+    return names
 
 
 def filter_by_score(
     model: nn.Module,
     thresholds: str | os.PathLike | Mapping,
     classes: Sequence[str] | None = None,
+    cat_ids: Sequence[int] | None = None,
 ) -> RemovableHandle:
     """Let a detector drop what scores below the threshold of its class.
 
@@ -107,6 +96,8 @@ def filter_by_score(
         thresholds: As :func:`read_thresholds` takes them.
         classes: Class names in the order of the labels; None takes ``model.dataset_meta``, which
             MMDetection's inference functions set.
+        cat_ids: COCO ids of the classes; they matter only to classes of one name, see
+            :func:`thresholds_of_labels`.
 
     Returns:
         A handle; its ``remove()`` ends the filtering.
@@ -118,7 +109,7 @@ def filter_by_score(
         classes = (getattr(model, 'dataset_meta', None) or {}).get('classes')
     if not classes:
         raise ThresholdError('score thresholds need class names: give classes=')
-    values, without = thresholds_of_labels(read_thresholds(thresholds), tuple(classes))
+    values, without = thresholds_of_labels(read_thresholds(thresholds), tuple(classes), cat_ids)
     if without:
         print_log(
             f'no score threshold for {len(without)} of {len(classes)} classes, nothing of them '
@@ -150,8 +141,13 @@ class ScoreThresholdHook(Hook):
 
     def before_test(self, runner: Runner) -> None:
         """Start filtering, with the class names of the test data set."""
-        classes = runner.test_dataloader.dataset.metainfo['classes']
-        self._handle = filter_by_score(runner.model, self.thresholds, classes)
+        dataset = runner.test_dataloader.dataset
+        self._handle = filter_by_score(
+            runner.model,
+            self.thresholds,
+            dataset.metainfo['classes'],
+            getattr(dataset, 'cat_ids', None),
+        )
 
     def after_test(self, runner: Runner) -> None:
         """Stop filtering."""

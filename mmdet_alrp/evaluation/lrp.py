@@ -18,6 +18,7 @@ from pycocotools.coco import COCO
 from .backends import LRPEvaluator, lrp_evaluator
 from .coco_matching import RHO_IOU, check_tau, silenced
 from .lrp_curve import LRPCurve, OptimalLRP, lrp_curve, optimal_lrp, rank_correlation
+from .threshold_files import unique_names
 
 MAX_DETS = 100  # COCO's limit of detections an image
 UNDEFINED = OptimalLRP(np.nan, np.nan, np.nan, np.nan, np.nan)
@@ -145,9 +146,10 @@ def report_of(evaluator: LRPEvaluator) -> LRPReport:
         'AP_m': _mean(precision[..., 2]),
         'AP_l': _mean(precision[..., 3]),
     }
-    names = _unique_names(evaluator)
+    cat_ids = [int(cat_id) for cat_id in evaluator.params.catIds]
+    names = [str(evaluator.cocoGt.cats[cat_id]['name']) for cat_id in cat_ids]
     classes = []
-    for index, (cat_id, name) in enumerate(names.items()):
+    for index, (cat_id, name) in enumerate(zip(cat_ids, unique_names(names, cat_ids), strict=True)):
         of_class = precision[:, :, index, 0]
         class_ap = (_mean(of_class), _mean(of_class[at_50]), _mean(of_class[at_75]))
         classes.append(_class_report(evaluator, index, name, cat_id, class_ap))
@@ -167,17 +169,6 @@ def _class_report(
     rho = rank_correlation(matches.scores[matches.is_tp], matches.ious[matches.is_tp])
     olrp_by_area = (best[1].olrp, best[2].olrp, best[3].olrp)
     return ClassReport(name, cat_id, matches.num_gt, *ap, best[0], olrp_by_area, rho, curves[0])
-
-
-def _unique_names(evaluator: LRPEvaluator) -> dict[int, str]:
-    """Class name by category id; a name that occurs twice gets its id appended."""
-    cats = evaluator.cocoGt.cats
-    names = {int(cat_id): str(cats[cat_id]['name']) for cat_id in evaluator.params.catIds}
-    taken = list(names.values())
-    return {
-        cat_id: f'{name} ({cat_id})' if taken.count(name) > 1 else name
-        for cat_id, name in names.items()
-    }
 
 
 def _mean(values: np.ndarray | list | tuple) -> float:

@@ -13,11 +13,10 @@ from torch import nn
 
 from mmdet_alrp.engine.score_thresholds import (
     ScoreThresholdHook,
-    ThresholdError,
     filter_by_score,
-    read_thresholds,
     thresholds_of_labels,
 )
+from mmdet_alrp.evaluation.threshold_files import ThresholdError, read_thresholds
 
 CHECKPOINT = f'epoch_{EPOCHS}.pth'
 CLASSES = ('cat', 'dog', 'owl')
@@ -126,6 +125,44 @@ def test_unknown_classes_and_no_classes():
         filter_by_score(Detector(), {'cat': 0.5, 'emu': 0.5}, CLASSES)
     with pytest.raises(ThresholdError, match='give classes='):
         filter_by_score(Detector(), THRESHOLDS)
+
+
+TWINS = ('cat', 'owl', 'cat')
+
+
+@pytest.mark.parametrize(
+    ('cat_ids', 'values'), [((2, 5, 9), [0.2, 0.5, 0.9]), ((9, 5, 2), [0.9, 0.5, 0.2])]
+)
+def test_two_classes_of_one_name_are_told_apart_as_a_report_names_them(cat_ids, values):
+    thresholds = {'cat (9)': 0.9, 'cat (2)': 0.2, 'owl': 0.5}
+    found, without = thresholds_of_labels(thresholds, TWINS, cat_ids)
+    assert found.tolist() == pytest.approx(values) and without == []
+    for unknown in (None, (2, 5)):  # then the labels follow the ids
+        found, _ = thresholds_of_labels(thresholds, TWINS, unknown)
+        assert found.tolist() == pytest.approx([0.2, 0.5, 0.9])
+
+
+def test_one_threshold_for_two_classes_of_one_name():
+    found, without = thresholds_of_labels({'cat': 0.5}, TWINS, (2, 5, 9))
+    assert found.tolist() == [0.5, 0.0, 0.5] and without == ['owl']
+    found, without = thresholds_of_labels({'cat': 0.5, 'cat (9)': None}, TWINS, (2, 5, 9))
+    assert found.tolist() == [0.5, 0.0, 0.0] and without == ['owl', 'cat (9)']
+
+
+def test_thresholds_of_some_classes_of_one_name_need_their_ids():
+    assert thresholds_of_labels({'cat (9)': 0.5}, TWINS, (2, 5, 9))[0].tolist() == [0.0, 0.0, 0.5]
+    with pytest.raises(ThresholdError, match=r'unknown classes: cat \(9\) \(1 of 1\)'):
+        thresholds_of_labels({'cat (9)': 0.5}, TWINS)
+    with pytest.raises(ThresholdError, match=r'unknown classes: cat \(7\)'):
+        thresholds_of_labels({'cat (7)': 0.5, 'cat (9)': 0.5}, TWINS, (2, 5, 9))
+
+
+def test_hook_takes_the_category_ids_of_the_data_set():
+    model = Detector()
+    dataset = SimpleNamespace(metainfo={'classes': TWINS}, cat_ids=[9, 5, 2])
+    runner = SimpleNamespace(model=model, test_dataloader=SimpleNamespace(dataset=dataset))
+    ScoreThresholdHook({'cat (2)': 1.0, 'cat (9)': 0.5, 'owl': 1.0}).before_test(runner)
+    assert kept(model()) == [[0.0]] * 2
 
 
 @pytest.fixture(scope='module')

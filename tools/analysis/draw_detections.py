@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -24,6 +23,12 @@ from pycocotools.coco import COCO
 
 from mmdet_alrp.drafts import draft_of
 from mmdet_alrp.evaluation.coco_files import CocoFileError, read_detections, read_ground_truth
+from mmdet_alrp.evaluation.threshold_files import (
+    ThresholdError,
+    read_thresholds,
+    thresholds_in_order,
+    unique_names,
+)
 
 # Okabe-Ito palette as BGR; beyond its length the hues go round
 COLOURS = ((0, 159, 230), (233, 180, 86), (115, 158, 0), (66, 228, 240), (0, 94, 213))
@@ -42,35 +47,21 @@ def choose_images(coco_gt: COCO, count: int) -> list[int]:
     return [ids[index] for index in picks]
 
 
-def read_thresholds(path: str | os.PathLike) -> dict[str, float | None]:
-    """Score thresholds by class name, as ``CocoLRPMetric`` and ``eval_lrp.py --json`` write them.
-
-    Raises:
-        UsageError: If the file is no such file.
-    """
-    try:
-        content = json.loads(Path(path).read_text(encoding='utf-8'))
-        content = content.get('thresholds', content)
-        if not all(score is None or isinstance(score, int | float) for score in content.values()):
-            raise ValueError('a threshold is not a number')
-    except OSError as error:
-        raise UsageError(f'{path}: cannot be read: {error.strerror}') from None
-    except (ValueError, AttributeError) as error:
-        raise UsageError(f'{path}: no file of thresholds: {error}') from None
-    return content
-
-
 def above_thresholds(
     coco_gt: COCO, detections: list[dict], thresholds: dict[str, float | None]
 ) -> list[dict]:
     """Detections that score at least the threshold of their class, the best last.
 
+    Classes of one name are told apart as :class:`~mmdet_alrp.evaluation.LRPReport` names them.
     A class whose threshold is None, or that has none, shows nothing: no threshold is good for it.
     """
-    cuts = {}
-    for cat_id, cat in coco_gt.cats.items():
-        score = thresholds.get(cat['name'])
-        cuts[cat_id] = np.inf if score is None else score
+    cat_ids = list(coco_gt.cats)
+    names = [str(cat['name']) for cat in coco_gt.cats.values()]
+    scores = thresholds_in_order(thresholds, names, unique_names(names, cat_ids))
+    cuts = {
+        cat_id: np.inf if score is None else score
+        for cat_id, score in zip(cat_ids, scores, strict=True)
+    }
     kept = [det for det in detections if det['score'] >= cuts[det['category_id']]]
     return sorted(kept, key=lambda det: det['score'])
 
@@ -215,7 +206,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             found = above_thresholds(coco_gt, found, read_thresholds(args.thresholds))
         paths = draw_detections(coco_gt, found, args.images, args.out, args.count)
         print(f'{len(paths)} pictures: {paths[0]}')
-    except (UsageError, CocoFileError, OSError) as error:
+    except (UsageError, CocoFileError, ThresholdError, OSError) as error:
         return fail('draw_detections.py', error)
     return 0
 
