@@ -27,14 +27,14 @@ from mmdet_alrp.segmentation.search.outputs import write_found, write_pictures
 from mmdet_alrp.segmentation.search.plan import SearchPlan
 from mmdet_alrp.segmentation.search.progress import Progress, duration, printing
 from mmdet_alrp.segmentation.search.records import (
-    FILE_NAME,
+    RECORD_FILE,
     SearchRecord,
     check_same_settings,
     read_record,
 )
 from mmdet_alrp.segmentation.search.search import SearchParts, run_search
 from mmdet_alrp.segmentation.search.settings import (
-    ALGORITHMS,
+    ALGORITHM_BY_OPTION,
     parameter_file,
     proxy_content,
     proxy_digest,
@@ -61,7 +61,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--algorithm',
-        choices=list(ALGORITHMS),
+        choices=list(ALGORITHM_BY_OPTION),
         help='instead of that of the config; random is the baseline at the same number of samples',
     )
     parser.add_argument('--seed', type=int, metavar='N', help='instead of that of the config')
@@ -164,7 +164,7 @@ def open_record(plan: SearchPlan, resume: bool) -> SearchRecord:
         UsageError: If the work dir holds a search already, or for ``--resume`` none, or one with
             other settings.
     """
-    exists = (plan.work_dir / FILE_NAME).is_file()
+    exists = (plan.work_dir / RECORD_FILE).is_file()
     if exists and not resume:
         raise UsageError(
             f'{plan.work_dir} holds a search already: go on with it by --resume, or give another '

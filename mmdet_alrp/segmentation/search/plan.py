@@ -16,7 +16,7 @@ from .executors import build_executor
 from .proxy import ProxyTask
 from .search import SearchParts, sample_folder
 from .space import SearchSpace
-from .start import FILE_NAME
+from .start import START_FILE
 
 
 @dataclass(frozen=True)
@@ -88,4 +88,4 @@ class SearchPlan:
         )
 
     def _start_file(self, folder: Path) -> str:
-        return str(folder / FILE_NAME) if self.settings['start'] else ''
+        return str(folder / START_FILE) if self.settings['start'] else ''

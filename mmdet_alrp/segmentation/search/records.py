@@ -13,7 +13,7 @@ from typing import Any
 from mmdet_alrp.command_line import UsageError
 from mmdet_alrp.engine.whole_files import WholeFileBackend
 
-FILE_NAME = 'search.json'
+RECORD_FILE = 'search.json'
 FORMAT = 1
 # Settings that change how fast, how long or where a search runs, but none of its samples
 FREE_SETTINGS = ('config', 'rounds', 'executor')
@@ -145,7 +145,7 @@ class SearchRecord:
         Returns:
             The file.
         """
-        path = Path(folder) / FILE_NAME
+        path = Path(folder) / RECORD_FILE
         text = json.dumps({'format': FORMAT, **asdict(self)}, indent=1, allow_nan=False)
         write_whole(path, f'{text}\n')
         return path
@@ -174,7 +174,7 @@ def read_record(folder: str | os.PathLike) -> SearchRecord:
         UsageError: If there is none, or the file holds something else.
     """
     path = Path(folder)
-    path = path if path.is_file() else path / FILE_NAME
+    path = path if path.is_file() else path / RECORD_FILE
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
         if content.pop('format') != FORMAT:

@@ -13,7 +13,8 @@ from mmengine.runner import Runner
 
 from mmdet_alrp.command_line import UsageError
 
-ALGORITHMS = {'ppo': 'PPO', 'random': 'RandomSearch'}
+# What --algorithm calls them
+ALGORITHM_BY_OPTION = {'ppo': 'PPO', 'random': 'RandomSearch'}
 _REQUIRED = ('target_metric', 'algorithm', 'rounds', 'holdout')
 _OPTIONAL = {'space': {}, 'start': None, 'executor': {'type': 'local'}, 'seed': 0}
 
@@ -87,7 +88,7 @@ def _without_scope(value: Any) -> Any:
 def _algorithm(given: Any, wanted: str | None) -> dict[str, Any]:
     if not isinstance(given, Mapping) or not isinstance(given.get('type'), str):
         raise UsageError(f'search.algorithm must be a dict with a type, got {given!r}')
-    name = ALGORITHMS.get(wanted, given['type'])
+    name = ALGORITHM_BY_OPTION.get(wanted, given['type'])
     if name == given['type']:
         return dict(given)
     return {'type': name, **{key: given[key] for key in ('samples',) if key in given}}

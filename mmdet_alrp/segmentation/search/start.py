@@ -18,7 +18,7 @@ from torch import nn
 from mmdet_alrp.engine.whole_files import WholeFileBackend
 
 LOSS = 'AutoSegLoss'
-FILE_NAME = 'start.pth'
+START_FILE = 'start.pth'
 
 
 def surrogate_losses(node: Any) -> Iterator[ConfigDict]:
