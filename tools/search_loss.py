@@ -6,8 +6,9 @@ import argparse
 import contextlib
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 try:
     from mmdet_alrp.command_line import OneLineParser, UsageError
@@ -139,10 +140,7 @@ def dry_run(plan: SearchPlan) -> None:
             (result,) = parts.executor.run([parts.make_task(0, 0, samples[0])])
     if result.failure:
         raise UsageError(f'the sample that was tried failed: {result.failure}')
-    rounds = plan.settings['rounds']
-    workers = plan.settings['executor'].get('workers', 1)
-    waves = rounds * -(-len(samples) // workers)
-    total = rounds * len(samples)
+    rounds, total = plan.settings['rounds'], plan.settings['rounds'] * len(samples)
     print(
         f'one sample: {result.seconds:.1f} s, {target_name(plan.settings["target_metric"])} '
         f'{result.reward:.4f}'
@@ -150,10 +148,30 @@ def dry_run(plan: SearchPlan) -> None:
     print(f'search: {rounds} rounds x {len(samples)} samples = {total} samples')
     if start:
         print(f'common start, once: {start:.1f} s')
-    print(
-        f'cost: {duration(start + total * result.seconds)} of one worker; about '
-        f'{duration(start + waves * result.seconds)} with {workers} of them side by side, if they '
-        'do not slow each other down'
+    print(cost_text(plan.settings, len(samples), result.seconds, start))
+
+
+def cost_text(settings: Mapping[str, Any], samples: int, seconds: float, start: float) -> str:
+    """Say what a whole search costs; how many samples Ray runs at a time is for Ray to say.
+
+    Args:
+        settings: Of the search.
+        samples: Samples a round.
+        seconds: Time of one sample.
+        start: Seconds of the common start; 0 without one.
+    """
+    rounds, executor = settings['rounds'], settings['executor']
+    cost = f'cost: {duration(start + rounds * samples * seconds)} of one worker; '
+    if executor.get('type', 'local') != 'local':
+        return (
+            f'{cost}Ray runs as many side by side as search.executor.num_cpus and num_gpus leave '
+            'room for'
+        )
+    workers = executor.get('workers', 1)
+    waves = rounds * -(-samples // workers)
+    return (
+        f'{cost}about {duration(start + waves * seconds)} with {workers} of them side by side, if '
+        'they do not slow each other down'
     )
 
 

@@ -120,6 +120,32 @@ def test_dry_run_says_the_cost_and_leaves_nothing(config, tmp_path, capfd):
     assert list(tmp_path.iterdir()) == [] and sorted(config.parent.iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    ('executor', 'expected'),
+    [
+        (
+            {'type': 'local'},
+            '0:00:45 of one worker; about 0:00:45 with 1 of them side by side, if they do not slow '
+            'each other down',
+        ),
+        (
+            {'type': 'local', 'workers': 3},
+            '0:00:45 of one worker; about 0:00:25 with 3 of them side by side, if they do not slow '
+            'each other down',
+        ),
+        (
+            {'type': 'ray', 'num_cpus': 2},
+            '0:00:45 of one worker; Ray runs as many side by side as search.executor.num_cpus and '
+            'num_gpus leave room for',
+        ),
+    ],
+)
+def test_cost_says_what_is_known_of_the_workers(executor, expected):
+    settings = {'rounds': 2, 'executor': executor}
+    cost = load_tool('search_loss').cost_text(settings, samples=4, seconds=5.0, start=5.0)
+    assert cost == f'cost: {expected}'
+
+
 def test_search_is_not_overwritten_and_resumed_with_the_same_settings_only(
     config, finished, capsys
 ):
