@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 import mmdet_alrp  # noqa: F401 - registers the heads of the configs and the safe classes
 from mmdet_alrp.drafts import draft_of
-from mmdet_alrp.engine.input_checks import check_checkpoint
+from mmdet_alrp.engine.checkpoint_files import check_checkpoint
 
 # Predictors that MMDetection 3 knows under another name
 RENAMED = ((re.compile(r'^bbox_head\.fovea_(cls|reg)\.'), r'bbox_head.conv_\1.'),)

@@ -29,7 +29,8 @@ from mmengine.evaluator import DumpResults
 from mmengine.runner import Runner
 
 from mmdet_alrp.drafts import draft_of
-from mmdet_alrp.engine.input_checks import check_checkpoint, check_data
+from mmdet_alrp.engine.checkpoint_files import check_checkpoint
+from mmdet_alrp.engine.input_checks import check_data
 from mmdet_alrp.engine.launch import prepare_launch
 from mmdet_alrp.engine.output_checks import check_place
 from mmdet_alrp.engine.run_config import (

@@ -18,7 +18,8 @@ except ModuleNotFoundError as missing:
 
 from mmengine.config import Config
 
-from mmdet_alrp.engine.input_checks import check_checkpoint, check_data, check_last_checkpoint
+from mmdet_alrp.engine.checkpoint_files import check_checkpoint, check_last_checkpoint
+from mmdet_alrp.engine.input_checks import check_data
 from mmdet_alrp.engine.launch import prepare_launch
 from mmdet_alrp.engine.run_config import (
     add_common_options,

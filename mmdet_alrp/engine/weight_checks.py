@@ -35,8 +35,8 @@ def check_weights(model: nn.Module, path: str, option: str) -> None:
 
     Args:
         model: The model.
-        path: A checkpoint that :func:`check_checkpoint` has found readable, or an address (with
-            ``://``), which is left to MMEngine.
+        path: A checkpoint that :func:`~mmdet_alrp.engine.checkpoint_files.check_checkpoint` has
+            found readable, or an address (with ``://``), which is left to MMEngine.
         option: What the user knows the file as, for the message.
 
     Raises:
