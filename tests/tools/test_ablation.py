@@ -104,6 +104,24 @@ def test_a_run_without_validation_has_failed(ablation, tmp_path, pretended, monk
     assert outcome['state'] == 'failed' and 'no validation at its end' in outcome['reason']
 
 
+class Command:
+    def __reduce__(self):
+        return exec, ('ran_code_of_the_checkpoint = True',)
+
+
+def test_no_code_of_a_checkpoint_is_run(ablation, tmp_path, monkeypatch):
+    run = make_run(ablation, tmp_path)
+
+    def leave_code(*_):
+        pretend_to_train(run)
+        torch.save({'meta': {}, 'state_dict': {}, 'extra': Command()}, run.checkpoint())
+
+    monkeypatch.setattr(ablation.runs.Children, 'run', leave_code)
+    outcome = run.finish()
+    assert outcome['state'] == 'failed'
+    assert 'epoch_2.pth is no checkpoint that can be loaded safely' in outcome['reason']
+
+
 def test_children_say_why_they_failed_and_can_be_stopped(ablation, tmp_path):
     children, log = ablation.runs.Children(), tmp_path / 'deep' / 'log'
     script = tmp_path / 'train.py'

@@ -17,6 +17,7 @@ from analysis.tracked_run import TOOLS, TrackedRun
 
 from mmdet_alrp.command_line import UsageError
 from mmdet_alrp.drafts import draft_of
+from mmdet_alrp.engine.checkpoint_files import check_checkpoint
 
 # What the log of a validation calls the columns of the table
 FIGURES = {
@@ -160,7 +161,8 @@ class AblationRun(TrackedRun):
         path = self.checkpoint()
         if path is None:
             return
-        whole = torch.load(path, map_location='cpu', weights_only=False)
+        check_checkpoint(str(path), 'the finished run')
+        whole = torch.load(path, map_location='cpu', weights_only=True)
         with draft_of(path) as draft:
             torch.save({'meta': whole['meta'], 'state_dict': whole['state_dict']}, draft)
 
