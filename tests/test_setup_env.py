@@ -84,11 +84,14 @@ def test_half_made_environment_of_ours_is_made_again(tmp_path, monkeypatch):
     assert len(created) == 1 and not (env.folder / 'rest').exists()
 
 
-def test_user_environment_keeps_what_it_has(this_env):
+def test_user_environment_keeps_what_it_has(this_env, monkeypatch):
     lines = setup_env.choose_constraints(this_env).read_text('utf-8').splitlines()
     assert not [line for line in lines if line.startswith(('torch==', 'numpy==', 'mmdet=='))]
     (this_env.folder / MARKER).touch()
     assert setup_env.choose_constraints(this_env) == setup_env.CONSTRAINTS
+    monkeypatch.setattr(stamp, 'read_state', lambda env: {'torch': '2.13.0', 'onedl-mmcv': '2'})
+    with pytest.raises(SetupError, match=r'has onedl-mmcv, and .* pip install -e '):
+        setup_env.set_up(this_env, '')
 
 
 def test_extras_change_nothing_in_a_user_environment(this_env, monkeypatch):

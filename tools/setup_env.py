@@ -173,6 +173,17 @@ def add_mmcv(env: PythonEnv, constraints: Path, progress: Progress) -> None:
     pip_install(env, progress, ['-c', str(constraints), str(wheel)])
 
 
+def refuse_forks(env: PythonEnv) -> None:
+    """Raise if the environment has the maintained forks, which have the modules of the pins."""
+    installed = sorted(normalize(name) for name in stamp.read_state(env))
+    forks = [name for name in installed if name.startswith('onedl-mm')]
+    if forks:
+        raise SetupError(
+            f'{env.folder} has {", ".join(forks)}, and set-up would put the packages of OpenMMLab '
+            f'over them. Install the project alone: {env.python} -m pip install -e {ROOT}'
+        )
+
+
 def prove(env: PythonEnv, progress: Progress) -> bool:
     """Run the project's report, with one call of NMS; return whether the GPU must be hidden."""
     progress.step('Trying the operators')
@@ -192,6 +203,7 @@ def set_up(env: PythonEnv, wanted_python: str) -> None:
         return
     print(f'Setting up {env.folder}', flush=True)
     env.ensure(wanted_python)
+    refuse_forks(env)
     stamp.remove(env)
     progress = Progress(env.logs / 'setup.log')
     print(f'Log: {progress.log}', flush=True)
