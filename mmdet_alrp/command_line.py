@@ -28,3 +28,13 @@ def fail(tool: str, message: object) -> int:
     """
     print(f'{tool}: error: {" ".join(str(message).split())}', file=sys.stderr)  # noqa: T201
     return 2
+
+
+def one_line(error: BaseException) -> str:
+    """Say an error in one line of at most 300 characters.
+
+    Args:
+        error: Any; of a ``KeyError`` its first argument without quotes.
+    """
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    return ' '.join(str(text).split())[:300]

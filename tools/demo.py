@@ -44,7 +44,7 @@ from mmengine.config import Config
 from mmdet_alrp.datasets import ShapesOptions, write_shapes
 from mmdet_alrp.drafts import draft_of
 from mmdet_alrp.engine.bfloat16 import cpu_has_bfloat16
-from mmdet_alrp.engine.run_config import exit_status_of
+from mmdet_alrp.engine.exit_status import exit_status_of
 from mmdet_alrp.evaluation import evaluate_lrp
 from mmdet_alrp.evaluation.coco_files import CocoFileError, read_detections, read_ground_truth
 from mmdet_alrp.evaluation.lrp_plots import save_plots

@@ -30,16 +30,13 @@ from mmengine.runner import Runner
 
 from mmdet_alrp.drafts import draft_of
 from mmdet_alrp.engine.checkpoint_files import check_checkpoint
+from mmdet_alrp.engine.exit_status import exit_status_of
 from mmdet_alrp.engine.input_checks import check_data
 from mmdet_alrp.engine.launch import prepare_launch
 from mmdet_alrp.engine.output_checks import check_place
-from mmdet_alrp.engine.run_config import (
-    add_common_options,
-    build_loops,
-    build_runner,
-    exit_status_of,
-    load_config,
-)
+from mmdet_alrp.engine.run_config import load_config
+from mmdet_alrp.engine.run_options import add_common_options
+from mmdet_alrp.engine.runner_building import build_loops, build_runner
 from mmdet_alrp.engine.score_thresholds import thresholds_of_labels
 from mmdet_alrp.engine.segmentation_runs import (
     augment_masks,

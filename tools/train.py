@@ -19,16 +19,12 @@ except ModuleNotFoundError as missing:
 from mmengine.config import Config
 
 from mmdet_alrp.engine.checkpoint_files import check_checkpoint, check_last_checkpoint
+from mmdet_alrp.engine.exit_status import exit_status_of
 from mmdet_alrp.engine.input_checks import check_data
 from mmdet_alrp.engine.launch import prepare_launch
-from mmdet_alrp.engine.run_config import (
-    add_common_options,
-    build_loops,
-    build_runner,
-    exit_status_of,
-    load_config,
-    use_mixed_precision,
-)
+from mmdet_alrp.engine.run_config import load_config, use_mixed_precision
+from mmdet_alrp.engine.run_options import add_common_options
+from mmdet_alrp.engine.runner_building import build_loops, build_runner
 from mmdet_alrp.engine.weight_checks import check_weights
 
 

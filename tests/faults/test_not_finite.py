@@ -8,8 +8,8 @@ from tiny_detectors import HEADS, detector
 from tiny_runs import load_tool, write_config
 
 from mmdet_alrp.command_line import UsageError
+from mmdet_alrp.engine.exit_status import exit_status_of
 from mmdet_alrp.engine.hooks import FiniteLossHook
-from mmdet_alrp.engine.run_config import exit_status_of
 
 HOOK = {'type': 'FiniteLossHook'}
 VALUES = [float('nan'), float('inf'), float('-inf')]

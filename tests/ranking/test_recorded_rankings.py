@@ -10,7 +10,7 @@ import torch
 from mmengine.logging import MMLogger
 
 from mmdet_alrp.datasets import ShapesOptions, write_shapes
-from mmdet_alrp.engine.run_config import exit_status_of
+from mmdet_alrp.engine.exit_status import exit_status_of
 from mmdet_alrp.ranking import rank
 
 TESTS = Path(__file__).resolve().parents[1]

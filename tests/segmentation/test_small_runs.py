@@ -16,7 +16,7 @@ from mmengine.registry import MODELS, init_default_scope
 import mmdet_alrp  # noqa: F401 - registers what the configs name
 from mmdet_alrp.datasets import ShapesOptions, write_shapes
 from mmdet_alrp.engine import segmentation_runs
-from mmdet_alrp.engine.run_config import exit_status_of
+from mmdet_alrp.engine.exit_status import exit_status_of
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / 'tests' / 'tools'))

@@ -11,7 +11,7 @@ from tiny_runs import REPO, load_tool, run_tool
 
 from mmdet_alrp.command_line import UsageError
 from mmdet_alrp.datasets import ShapesOptions, write_shapes
-from mmdet_alrp.engine.run_config import exit_status_of
+from mmdet_alrp.engine.exit_status import exit_status_of
 
 STEPS = 10
 

@@ -14,7 +14,7 @@ import torch
 from mmengine.logging import MMLogger
 from runs_of_mmengine import forget_runs
 
-from mmdet_alrp.engine.run_config import exit_status_of
+from mmdet_alrp.engine.exit_status import exit_status_of
 
 REPO = Path(__file__).resolve().parents[2]
 SIDE = 64

@@ -28,7 +28,8 @@ from torch import nn
 
 from mmdet_alrp.engine.checkpoint_files import check_checkpoint
 from mmdet_alrp.engine.input_checks import check_data
-from mmdet_alrp.engine.run_config import ConfigOptions, load_config
+from mmdet_alrp.engine.run_config import load_config
+from mmdet_alrp.engine.run_options import ConfigOptions
 from mmdet_alrp.engine.segmentation_runs import check_classes, is_segmentation
 from mmdet_alrp.engine.weight_checks import check_weights
 
