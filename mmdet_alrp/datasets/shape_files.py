@@ -25,7 +25,7 @@ CHUNK = 64
 
 
 def write_shapes(
-    out_dir: Path, options: ShapesOptions, workers: int = 1, force: bool = False
+    out_dir: str | os.PathLike, options: ShapesOptions, workers: int = 1, force: bool = False
 ) -> bool:
     """Write the images of both splits, what is to be learnt from them, and a manifest.
 
@@ -46,6 +46,7 @@ def write_shapes(
     Raises:
         FileExistsError: If ``out_dir`` holds something else and ``force`` is not set.
     """
+    out_dir = Path(out_dir)
     if _is_complete(out_dir, options):
         return False
     if not force and out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):

@@ -74,8 +74,8 @@ def test_set_that_lost_a_mask_is_not_complete_and_another_kind_replaces_it_wholl
     assert write_shapes(out, options) and not write_shapes(out, options)
     (out / 'masks' / 'train' / '000002.png').unlink()
     with pytest.raises(FileExistsError):
-        write_shapes(out, options)
-    assert write_shapes(out, ShapesOptions(3, 1, 64, 64), force=True)
+        write_shapes(str(out), options)
+    assert write_shapes(str(out), ShapesOptions(3, 1, 64, 64), force=True)
     names = sorted(path.name for path in out.iterdir())
     assert names == ['manifest.json', 'train', 'train.json', 'val', 'val.json']
 
