@@ -29,6 +29,7 @@ from torch import Tensor, nn
 import mmdet_alrp  # noqa: F401 - registers the heads of the configs and the safe classes
 from mmdet_alrp.drafts import draft_of
 from mmdet_alrp.engine.checkpoint_files import check_checkpoint
+from mmdet_alrp.engine.checkpoint_safety import load_safely
 
 # Predictors that MMDetection 3 knows under another name
 RENAMED = ((re.compile(r'^bbox_head\.fovea_(cls|reg)\.'), r'bbox_head.conv_\1.'),)
@@ -57,7 +58,7 @@ def read_checkpoint(path: str) -> tuple[dict[str, Tensor], dict]:
         UsageError: If the file is missing, damaged, not safe or holds no weights.
     """
     check_checkpoint(path, 'IN')
-    content = torch.load(path, 'cpu', weights_only=True)
+    content = load_safely(path)
     weights = content.get('state_dict', content) if isinstance(content, dict) else None
     if (
         not isinstance(weights, dict)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import zipfile
 from pathlib import Path
 
-import torch
-
 from mmdet_alrp.command_line import UsageError
+
+from .checkpoint_safety import load_safely
 
 
 def check_checkpoint(path: str, option: str) -> None:
@@ -28,7 +27,7 @@ def check_checkpoint(path: str, option: str) -> None:
     if not os.path.isfile(path):
         raise UsageError(f'{option}: there is no file {path}')
     try:
-        torch.load(path, 'cpu', weights_only=True, mmap=zipfile.is_zipfile(path) or None)
+        load_safely(path, mmap=True)
     except pickle.UnpicklingError as error:
         reason = ' '.join(str(error).split()).partition(' Check the documentation')[0]
         start = max(reason.lower().find('unsupported'), 0)

@@ -1,9 +1,10 @@
-"""Lets torch's safe unpickler read what MMEngine writes.
+"""Reads what MMEngine writes, and runs no code of a file, on any torch.
 
 From torch 2.6 on ``torch.load`` builds only objects of classes that are on its list of safe
 globals. MMEngine's checkpoints hold the log history as ``HistoryBuffer`` objects around NumPy
 arrays, and now and then a NumPy scalar. Those classes are put on the list, nothing else: files
-that hold other objects are still refused.
+that hold other objects are still refused. An older torch has no such list, or none that takes
+these names: there :func:`load_safely` reads with an unpickler of our own that knows the same names.
 
 A ``HistoryBuffer`` also pickles its table of methods, each as ``getattr(HistoryBuffer, name)``.
 ``getattr`` on the list would open the door to everything, so its name leads to
@@ -12,8 +13,13 @@ A ``HistoryBuffer`` also pickles its table of methods, each as ``getattr(History
 
 from __future__ import annotations
 
+import codecs
+import os
 import pickle
+import zipfile
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,11 +74,64 @@ def allow_checkpoint_classes() -> bool:
     Returns:
         False where torch is so old (before 2.6) that it reads checkpoints without the list.
     """
-    add_safe_globals = getattr(torch.serialization, 'add_safe_globals', None)
-    # 2.4 and 2.5 know no pairs of function and name; like older ones they do not load safely
-    # unless they are asked to
-    takes_pairs = digit_version(torch.__version__) >= digit_version('2.6')
-    if add_safe_globals is None or not takes_pairs:
+    if not _has_list():
         return False
-    add_safe_globals(checkpoint_classes())
+    torch.serialization.add_safe_globals(checkpoint_classes())
     return True
+
+
+def load_safely(path: str | os.PathLike, mmap: bool = False) -> Any:
+    """Read a checkpoint to the CPU; nothing but tensors and what MMEngine writes is built.
+
+    Args:
+        path: File that ``torch.save`` wrote.
+        mmap: Leave the tensors in the file where torch (2.1) and the file's format can.
+
+    Returns:
+        What was saved.
+
+    Raises:
+        pickle.UnpicklingError: If the file holds anything else.
+        RuntimeError: If the file is damaged; torch may raise OSError, EOFError, ValueError or
+            KeyError too.
+    """
+    options = {}
+    if mmap and digit_version(torch.__version__) >= digit_version('2.1'):
+        options['mmap'] = zipfile.is_zipfile(path) or None
+    if _has_list():
+        return torch.load(path, 'cpu', weights_only=True, **options)
+    return torch.load(path, 'cpu', pickle_module=_SafePickle, weights_only=False, **options)
+
+
+def _has_list() -> bool:
+    # 2.4 and 2.5 have a list, but know no pairs of function and name
+    return digit_version(torch.__version__) >= digit_version('2.6')
+
+
+@cache
+def _known_globals() -> dict[str, Any]:
+    """Return what may be named in a checkpoint, by name."""
+    from torch._weights_only_unpickler import _get_allowed_globals
+
+    ours = {name: thing for thing, name in checkpoint_classes()}
+    # how bytes, such as those of a NumPy scalar, are pickled for Python 2
+    return {**_get_allowed_globals(), **ours, '_codecs.encode': codecs.encode}
+
+
+class _SafeUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        module = {'__builtin__': 'builtins'}.get(module, module)  # its name in Python 2
+        known = _known_globals()
+        if f'{module}.{name}' not in known:
+            raise pickle.UnpicklingError(f'Unsupported global {module}.{name} in a checkpoint')
+        return known[f'{module}.{name}']
+
+
+class _SafePickle:
+    """What ``torch.load`` needs of a pickle module."""
+
+    Unpickler = _SafeUnpickler
+
+    @staticmethod
+    def load(file: Any, **options: Any) -> Any:
+        return _SafeUnpickler(file, **options).load()

@@ -6,11 +6,12 @@ import re
 from collections import OrderedDict
 from collections.abc import Sequence
 
-import torch
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
 from mmdet_alrp.command_line import UsageError
+
+from .checkpoint_safety import load_safely
 
 # What a checkpoint may lack: state of a loss (balance ratio and sums), counters of old versions
 OPTIONAL = re.compile(r'(^|\.)(loss_\w+\..*|num_batches_tracked)$')
@@ -45,7 +46,7 @@ def check_weights(model: nn.Module, path: str, option: str) -> None:
     """
     if '://' in path:
         return
-    content = torch.load(path, 'cpu', weights_only=True)
+    content = load_safely(path)
     weights = content.get('state_dict', content) if isinstance(content, dict) else None
     if not isinstance(weights, dict) or not weights:
         raise UsageError(f'{option}: {path} is no checkpoint: it holds no weights')

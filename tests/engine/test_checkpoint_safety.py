@@ -5,17 +5,25 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
+from torch import nn
 
 from mmdet_alrp.engine import checkpoint_safety
 
-NEEDS_LIST = pytest.mark.skipif(
-    not hasattr(torch.serialization, 'add_safe_globals'), reason='this torch has no such list'
-)
+
+@pytest.fixture(params=["torch's list", 'own unpickler'])
+def loader(request, monkeypatch):
+    """`load_safely` as on a torch with a list of safe globals, and as on an older one."""
+    has_list = checkpoint_safety.allow_checkpoint_classes()
+    if request.param == 'own unpickler':
+        monkeypatch.setattr(checkpoint_safety, '_has_list', lambda: False)
+    elif not has_list:
+        pytest.skip('this torch has no such list')
+    return checkpoint_safety.load_safely
 
 
-def reloaded(content, path):
+def reloaded(content, path, loader):
     torch.save(content, path)
-    return torch.load(path, weights_only=True)
+    return loader(path)
 
 
 class Attribute:
@@ -33,21 +41,19 @@ class Command:
         return os.system, ('true',)
 
 
-@NEEDS_LIST
-def test_history_buffer_keeps_values_and_methods(tmp_path):
+def test_history_buffer_keeps_values_and_methods(tmp_path, loader):
     history = HistoryBuffer([1.0, 2.0, 6.0], [1, 1, 1])
-    again = reloaded({'loss': history}, tmp_path / 'file.pth')['loss']
+    again = reloaded({'loss': history}, tmp_path / 'file.pth', loader)['loss']
     assert again.mean() == 3.0
     assert again.statistics('max') == 6.0
     again.update(8.0)
     assert again.current() == 8.0
 
 
-@NEEDS_LIST
 @pytest.mark.parametrize('kind', checkpoint_safety.SCALAR_TYPES)
-def test_numpy_scalars_and_arrays(tmp_path, kind):
+def test_numpy_scalars_and_arrays(tmp_path, loader, kind):
     content = {'best_score': kind(1), 'curve': np.array([0, 1], kind)}
-    again = reloaded(content, tmp_path / 'file.pth')
+    again = reloaded(content, tmp_path / 'file.pth', loader)
     assert again['best_score'] == content['best_score']
     np.testing.assert_array_equal(again['curve'], content['curve'])
     assert again['curve'].dtype == kind
@@ -60,11 +66,11 @@ def test_loader_that_takes_its_classes_off_the_list_leaves_ours(tmp_path):
     # as that of onedl-mmengine does
     with torch.serialization.safe_globals([HistoryBuffer, np.ndarray, np.dtype]):
         pass
-    again = reloaded({'loss': HistoryBuffer([1.0, 3.0], [1, 1])}, tmp_path / 'file.pth')
+    content = {'loss': HistoryBuffer([1.0, 3.0], [1, 1])}
+    again = reloaded(content, tmp_path / 'file.pth', checkpoint_safety.load_safely)
     assert again['loss'].mean() == 2.0
 
 
-@NEEDS_LIST
 @pytest.mark.parametrize(
     'foreign',
     [
@@ -75,12 +81,40 @@ def test_loader_that_takes_its_classes_off_the_list_leaves_ours(tmp_path):
         Attribute(np.ndarray, 'tofile'),
     ],
 )
-def test_everything_else_is_still_refused(tmp_path, foreign):
+def test_everything_else_is_still_refused(tmp_path, loader, foreign):
     torch.save({'state_dict': foreign}, tmp_path / 'file.pth')
     with pytest.raises(pickle.UnpicklingError, match=r'(?i)unsupported'):
-        torch.load(tmp_path / 'file.pth', weights_only=True)
+        loader(tmp_path / 'file.pth')
+
+
+@pytest.mark.parametrize('zipped', [True, False])
+@pytest.mark.parametrize('mmap', [False, True])
+def test_weights_and_optimiser_come_back_from_both_formats(tmp_path, loader, mmap, zipped):
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)).to(torch.bfloat16)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
+    net(torch.ones(1, 1, 4, 4, dtype=torch.bfloat16)).sum().backward()
+    optimizer.step()
+    content = {'state_dict': net.state_dict(), 'optimizer': optimizer.state_dict()}
+    content['meta'] = {'epoch': 3, 'classes': ('a', 'b'), 'size': torch.Size([1, 2])}
+    torch.save(content, tmp_path / 'file.pth', _use_new_zipfile_serialization=zipped)
+    again = loader(tmp_path / 'file.pth', mmap)
+    assert again['meta'] == content['meta']
+    assert again['optimizer']['param_groups'] == content['optimizer']['param_groups']
+    for key, value in content['state_dict'].items():
+        torch.testing.assert_close(again['state_dict'][key], value, rtol=0, atol=0)
+    momenta = [state['momentum_buffer'] for state in again['optimizer']['state'].values()]
+    expected = [state['momentum_buffer'] for state in optimizer.state_dict()['state'].values()]
+    torch.testing.assert_close(momenta, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('text', [b'', b'no checkpoint', b'PK no zip'])
+def test_other_files_end_in_an_error_that_is_named(tmp_path, loader, text):
+    (tmp_path / 'file.pth').write_bytes(text)
+    with pytest.raises((pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError)):
+        loader(tmp_path / 'file.pth')
 
 
 def test_torch_without_the_list_is_left_alone(monkeypatch):
+    monkeypatch.setattr(torch, '__version__', '2.5.1+cu121')
     monkeypatch.delattr(torch.serialization, 'add_safe_globals', raising=False)
     assert checkpoint_safety.allow_checkpoint_classes() is False

@@ -18,6 +18,7 @@ from analysis.tracked_run import TOOLS, TrackedRun
 from mmdet_alrp.command_line import UsageError
 from mmdet_alrp.drafts import draft_of
 from mmdet_alrp.engine.checkpoint_files import check_checkpoint
+from mmdet_alrp.engine.checkpoint_safety import load_safely
 
 # What the log of a validation calls the columns of the table
 FIGURES = {
@@ -162,7 +163,7 @@ class AblationRun(TrackedRun):
         if path is None:
             return
         check_checkpoint(str(path), 'the finished run')
-        whole = torch.load(path, map_location='cpu', weights_only=True)
+        whole = load_safely(path)
         with draft_of(path) as draft:
             torch.save({'meta': whole['meta'], 'state_dict': whole['state_dict']}, draft)
 
