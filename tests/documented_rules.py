@@ -113,7 +113,7 @@ COMMANDS = [
     (r'tools/test\.py CONFIG CHECKPOINT --cfg-options .*', [FIRST_STEPS, EVALUATION], FILES),
     # Segmentation
     (rf'tools/train\.py {SMALL_MASKS}( --amp)?', [SEMANTIC, EVERY_LOSS], HOURS),
-    (rf'tools/train\.py {SMALL_MASKS}.* --cfg-options \S+theta=\S+\.json', [FOUND], HOURS),
+    (rf'tools/train\.py {SMALL_MASKS}.* --cfg-options \S+theta=\S+( \S+=BF1)?', [FOUND], HOURS),
     (r'tools/train\.py configs/segmentation/ce_\w+_voc\.py --cfg-options .*', [OTHER_LOSS], DATA),
     (r'tools/test\.py configs/segmentation/\w+_r18_saliency\.py .*', [SALIENCY], HOURS),
     (r'tools/test\.py configs/segmentation/\w+_duts\.py .*', [SALIENCY], DATA),
