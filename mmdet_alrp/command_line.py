@@ -38,3 +38,21 @@ def one_line(error: BaseException) -> str:
     """
     text = error.args[0] if isinstance(error, KeyError) and error.args else error
     return ' '.join(str(text).split())[:300]
+
+
+def iou_threshold(text: str) -> float:
+    """Read an IoU threshold in (0, 1); a ``type`` of argparse.
+
+    Args:
+        text: Value on the command line.
+
+    Raises:
+        ArgumentTypeError: If it is none.
+    """
+    try:
+        tau = float(text)
+    except ValueError:
+        tau = 0.0
+    if not 0.0 < tau < 1.0:
+        raise argparse.ArgumentTypeError(f'must be a number between 0 and 1 (exclusive): {text}')
+    return tau

@@ -12,29 +12,15 @@ if find_spec('mmdet_alrp') is None:  # not installed: the package lies beside th
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 try:
-    from mmdet_alrp.command_line import OneLineParser, fail
+    from mmdet_alrp.command_line import OneLineParser, fail, iou_threshold
     from mmdet_alrp.evaluation.backends import BACKENDS, lrp_evaluator
     from mmdet_alrp.evaluation.coco_files import CocoFileError, read_detections, read_ground_truth
+    from mmdet_alrp.evaluation.json_files import write_json
     from mmdet_alrp.evaluation.lrp import LRPReport, evaluate_lrp
-    from mmdet_alrp.evaluation.report_text import class_table, summary_text, write_json
+    from mmdet_alrp.evaluation.report_text import class_table, summary_text
 except ImportError as misfit:  # the package says which version does not fit, and what to do
     print(f'eval_lrp.py: error: {" ".join(str(misfit).split())}', file=sys.stderr)
     sys.exit(2)
-
-
-def iou_threshold(text: str) -> float:
-    """IoU threshold in (0, 1) from the command line.
-
-    Raises:
-        ArgumentTypeError: If it is none.
-    """
-    try:
-        tau = float(text)
-    except ValueError:
-        tau = 0.0
-    if not 0.0 < tau < 1.0:
-        raise argparse.ArgumentTypeError(f'must be a number between 0 and 1 (exclusive): {text}')
-    return tau
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -10,6 +10,7 @@ from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
 
 from .coco_matching import index_coco, load_detections
+from .json_files import read_json
 
 
 class CocoFileError(ValueError):
@@ -29,7 +30,7 @@ def read_ground_truth(path: str | os.PathLike, iou_type: str) -> COCO:
     Raises:
         CocoFileError: If the file cannot be read or an entry is not usable.
     """
-    dataset = _read_json(path)
+    dataset = read_json(path, CocoFileError)
     if not isinstance(dataset, dict):
         raise CocoFileError(f'{path}: ground truth must be a JSON object, not {_kind(dataset)}')
     for key in ('images', 'annotations', 'categories'):
@@ -66,7 +67,7 @@ def read_detections(path: str | os.PathLike, coco_gt: COCO, iou_type: str) -> CO
     Raises:
         CocoFileError: If the file cannot be read or does not fit the ground truth.
     """
-    detections = _read_json(path)
+    detections = read_json(path, CocoFileError)
     if not isinstance(detections, list):
         raise CocoFileError(f'{path}: detections must be a JSON list, not {_kind(detections)}')
     for index, det in enumerate(detections):
@@ -79,16 +80,6 @@ def read_detections(path: str | os.PathLike, coco_gt: COCO, iou_type: str) -> CO
         else:
             det['segmentation'] = _run_lengths(det, coco_gt.imgs, where)
     return load_detections(coco_gt, detections, iou_type)
-
-
-def _read_json(path: str | os.PathLike) -> object:
-    try:
-        with open(path, encoding='utf-8') as file:
-            return json.load(file)
-    except OSError as error:
-        raise CocoFileError(f'{path}: cannot be read: {error.strerror}') from error
-    except (ValueError, RecursionError) as error:  # also what is not UTF-8
-        raise CocoFileError(f'{path}: not valid JSON: {error}') from error
 
 
 def _check_ids(entries: list, where: str) -> None:

@@ -17,9 +17,10 @@ from mmengine.logging import MMLogger
 
 from .backends import LRPEvaluator, lrp_evaluator
 from .coco_matching import LRPMatching, check_tau, load_detections, silenced
+from .json_files import write_json
 from .lrp import LRPReport, report_of
 from .proposal_recall import average_recall
-from .report_text import class_table, summary_text, write_json
+from .report_text import class_table, summary_text
 
 # Names of the parent's figures in the order of pycocotools' stats
 STATS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')

@@ -1,13 +1,8 @@
-"""Reports as aligned text and as JSON files."""
+"""Reports as aligned text."""
 
 from __future__ import annotations
 
-import json
 import math
-import os
-from pathlib import Path
-
-from mmdet_alrp.drafts import draft_of
 
 from .lrp import LRPReport
 
@@ -45,30 +40,5 @@ def class_table(report: LRPReport) -> str:
     return '\n'.join(lines)
 
 
-def write_json(path: str | os.PathLike, content: dict) -> None:
-    """Write valid JSON (NaN becomes null) to a temporary name beside ``path``, then rename it.
-
-    Args:
-        path: The file; its folder is made if need be.
-        content: What to write; keys are strings.
-
-    Raises:
-        OSError: If the file cannot be written; it is then as before.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(_without_nan(content), indent=2, ensure_ascii=False, allow_nan=False)
-    with draft_of(path) as draft:
-        draft.write_text(text + '\n', encoding='utf-8')
-
-
 def _number(value: float) -> str:
     return '-' if math.isnan(value) else f'{value:.4f}'
-
-
-def _without_nan(content: object) -> object:
-    if isinstance(content, dict):
-        return {key: _without_nan(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_without_nan(value) for value in content]
-    return None if isinstance(content, float) and math.isnan(content) else content

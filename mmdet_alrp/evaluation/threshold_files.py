@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
+
+from .json_files import read_json
 
 
 class ThresholdError(ValueError):
@@ -50,7 +51,7 @@ def read_thresholds(source: str | os.PathLike | Mapping) -> dict[str, float | No
         ThresholdError: If the file cannot be read or a value is not a score in [0, 1].
     """
     where = 'score thresholds' if isinstance(source, Mapping) else str(source)
-    content = source if isinstance(source, Mapping) else _read_json(source)
+    content = source if isinstance(source, Mapping) else read_json(source, ThresholdError)
     thresholds = content.get('thresholds', content) if isinstance(content, Mapping) else None
     if not isinstance(thresholds, Mapping) or not thresholds:
         raise ThresholdError(
@@ -64,13 +65,3 @@ def read_thresholds(source: str | os.PathLike | Mapping) -> dict[str, float | No
                 f'got {value!r}'
             )
     return dict(thresholds)
-
-
-def _read_json(path: str | os.PathLike) -> object:
-    try:
-        with open(path, encoding='utf-8') as file:
-            return json.load(file)
-    except OSError as error:
-        raise ThresholdError(f'{path}: cannot be read: {error.strerror}') from None
-    except ValueError as error:  # of the decoder: no JSON, no UTF-8
-        raise ThresholdError(f'{path}: is no JSON file: {" ".join(str(error).split())}') from None

@@ -1,28 +1,13 @@
-import importlib
 import json
-import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from analysis_tools import analysis
 from scenes import SIZE, random_scene
 
 from mmdet_alrp.evaluation import evaluate_lrp, load_detections
 from mmdet_alrp.evaluation.coco_matching import index_coco
-
-TOOLS = Path(__file__).resolve().parents[2] / 'tools'
-
-
-@pytest.fixture(scope='module', autouse=True)
-def tools_on_path():
-    sys.path.insert(0, str(TOOLS))
-    yield
-    sys.path.remove(str(TOOLS))
-
-
-def analysis(name):
-    return importlib.import_module(f'analysis.{name}')
 
 
 def coco_of(scene):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.logging import MMLogger
+from runs_of_mmengine import forget_runs
 
 from mmdet_alrp.datasets import ShapesOptions, write_shapes
 from mmdet_alrp.engine.exit_status import exit_status_of
@@ -166,7 +166,7 @@ def test_what_cannot_be_recorded_is_said_in_one_line(
     record_rankings, tiny_runs = module_of('record_rankings'), module_of('tiny_runs')
     config = tiny_runs.write_config(tmp_path / 'tiny.py', shapes)
     command = [str(config), '--work-dir', str(tmp_path / 'run'), *options]
-    MMLogger._instance_dict.clear()  # a log of an earlier test may be captured and closed
+    forget_runs()  # a log of an earlier test may be captured and closed
     with pytest.raises(SystemExit) as caught:
         sys.exit(exit_status_of(lambda: record_rankings.main(command), 'record_rankings.py'))
     assert caught.value.code == 2

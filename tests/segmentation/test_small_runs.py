@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, init_default_scope
+from runs_of_mmengine import forget_runs
 
 import mmdet_alrp  # noqa: F401 - registers what the configs name
 from mmdet_alrp.datasets import ShapesOptions, write_shapes
@@ -68,7 +68,7 @@ def options_of(name, sets, **changes):
 
 
 def run(tool, *command):
-    MMLogger._instance_dict.clear()
+    forget_runs()
     load_tool(tool).main([str(item) for item in command])
 
 
@@ -145,7 +145,6 @@ def test_twins_differ_only_in_the_loss(name):
 
 def last_line(capsys, tool, *command):
     """The tool's last word on stderr, after what the toolbox has logged and warned about."""
-    MMLogger._instance_dict.clear()
     status = exit_status_of(lambda: run(tool, *command), f'{tool}.py')
     assert status == 2
     line = capsys.readouterr().err.splitlines()[-1]

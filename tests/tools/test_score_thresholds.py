@@ -93,7 +93,7 @@ def test_classes_without_threshold_are_named():
     ('text', 'message'),
     [
         (None, 'cannot be read'),
-        ('{', 'is no JSON file'),
+        ('{', 'not valid JSON'),
         ('[0.5]', 'no thresholds by class name'),
         ('{}', 'no thresholds by class name'),
         ('{"AP": 0.4, "thresholds": {}}', 'no thresholds by class name'),

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.logging import MMLogger
 from runs_of_mmengine import forget_runs
 
 from mmdet_alrp.engine.exit_status import exit_status_of
@@ -201,7 +200,7 @@ def one_line_error(capsys, tool, *options):
     """Run a tool's `main` with wrong input in this process: the one line a user is to see."""
     module = load_tool(tool)
     # a run of the same second would log to what an earlier test has captured and closed
-    MMLogger._instance_dict.clear()
+    forget_runs()
     with pytest.raises(SystemExit) as exit_info:
         sys.exit(exit_status_of(lambda: module.main([str(item) for item in options]), f'{tool}.py'))
     assert exit_info.value.code == 2

@@ -8,29 +8,31 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-try:
-    from analysis.draw_detections import choose_images
-    from analysis.judged_results import JudgedBox, JudgedResult, boxes_of_image, judge_files
-    from analysis.plot_training import save_figure
-except ModuleNotFoundError as missing:
-    if missing.name != 'analysis':
-        raise
+if find_spec('analysis') is None:
     # Started as a script: the other tools lie beside this file's folder, the package above it.
     sys.path[:0] = [str(Path(__file__).resolve().parents[depth]) for depth in (1, 2)]
-    from analysis.draw_detections import choose_images
-    from analysis.judged_results import JudgedBox, JudgedResult, boxes_of_image, judge_files
-    from analysis.plot_training import save_figure
 
 from pycocotools.coco import COCO
 
-from mmdet_alrp.command_line import OneLineParser, UsageError, fail
-from mmdet_alrp.evaluation.coco_files import CocoFileError, read_ground_truth
+from analysis.draw_detections import choose_images
+from analysis.judged_results import (
+    JudgedBox,
+    JudgedResult,
+    add_result_options,
+    boxes_of_image,
+    exit_status_of_drawing,
+    judge_files,
+)
+from analysis.plot_training import save_figure
+from mmdet_alrp.command_line import OneLineParser, UsageError
+from mmdet_alrp.evaluation.coco_files import read_ground_truth
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -235,54 +237,38 @@ def read_images(coco_gt: COCO, folder: Path, ids: Sequence[int]) -> dict[int, np
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Command line of the tool."""
     parser = OneLineParser(description=__doc__.partition('\n')[0], prog=TOOL)
-    parser.add_argument('--ann', required=True, metavar='F.json', help='COCO annotation file')
+    add_result_options(parser)
     parser.add_argument(
         '--img-dir', required=True, type=Path, metavar='FOLDER', help='folder of the images'
     )
-    parser.add_argument(
-        '--results',
-        nargs='+',
-        required=True,
-        metavar='NAME=FILE',
-        help='COCO result files with boxes, and what to call them',
-    )
-    parser.add_argument('--out', type=Path, required=True, metavar='F.png', help='picture to write')
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument('--images', nargs='+', type=int, metavar='ID', help='ids of the images')
     chosen.add_argument(
         '--count', type=int, default=3, help='number of images, spread over the data set (3)'
     )
-    parser.add_argument('--iou', type=float, default=0.5, help='IoU of a true positive (0.5)')
     args = parser.parse_args(argv)
     if args.count < 1:
         parser.error(f'--count must be at least 1, got {args.count}')
-    if not 0 < args.iou < 1:
-        parser.error(f'--iou must be between 0 and 1 (exclusive), got {args.iou}')
     return args
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; return the exit status."""
     args = parse_args(argv)
-    try:
+
+    def draw() -> list[str]:
         coco_gt = read_ground_truth(args.ann, 'bbox')
         ids = args.images or choose_images(coco_gt, args.count)
         images = read_images(coco_gt, args.img_dir, ids)
         results = judge_files(coco_gt, args.results, args.iou)
         save_figure(comparison_figure(coco_gt, results, images), args.out)
-    except (UsageError, CocoFileError) as error:
-        return fail(TOOL, error)
-    except OSError as error:
-        return fail(TOOL, f'{args.out}: cannot be written: {error.strerror}')
-    except ModuleNotFoundError as error:
-        if (error.name or '').partition('.')[0] != 'matplotlib':
-            raise
-        return fail(TOOL, 'needs matplotlib: pip install matplotlib')
-    for name, result in results.items():
-        boxes = [box for image_id in images for box in boxes_of_image(result, image_id)]
-        print(f'{name}: {caption_of(boxes)}')
-    print(args.out)
-    return 0
+        boxes = {
+            name: [box for image_id in images for box in boxes_of_image(result, image_id)]
+            for name, result in results.items()
+        }
+        return [f'{name}: {caption_of(found)}' for name, found in boxes.items()]
+
+    return exit_status_of_drawing(TOOL, args.out, draw)
 
 
 if __name__ == '__main__':

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mmdet_alrp.command_line import UsageError
-from mmdet_alrp.evaluation.report_text import write_json
+from mmdet_alrp.evaluation.json_files import write_json
 
 # Figure, and whether more or less of it is better
 FIGURES = {

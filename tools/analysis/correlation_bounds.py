@@ -16,7 +16,7 @@ try:
     from mmdet_alrp.evaluation.bounds import correlation_bounds
     from mmdet_alrp.evaluation.coco_files import CocoFileError, read_detections, read_ground_truth
     from mmdet_alrp.evaluation.coco_matching import check_tau
-    from mmdet_alrp.evaluation.report_text import write_json
+    from mmdet_alrp.evaluation.json_files import write_json
 except ImportError as misfit:  # the package says which version does not fit, and what to do
     print(f'correlation_bounds.py: error: {" ".join(str(misfit).split())}', file=sys.stderr)
     sys.exit(2)

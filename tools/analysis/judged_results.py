@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from pycocotools.coco import COCO
 
-from mmdet_alrp.command_line import UsageError
-from mmdet_alrp.evaluation.coco_files import read_detections
+from mmdet_alrp.command_line import UsageError, fail, iou_threshold
+from mmdet_alrp.evaluation.coco_files import CocoFileError, read_detections
 from mmdet_alrp.evaluation.coco_matching import LRPEval, check_tau, silenced
 from mmdet_alrp.evaluation.lrp import MAX_DETS, LRPReport, report_of
 
@@ -137,3 +139,44 @@ def boxes_of_image(result: JudgedResult, image_id: int) -> list[JudgedBox]:
             if not ignored and object_id not in found:
                 missed.append(JudgedBox(tuple(evaluator.cocoGt.anns[object_id]['bbox']), name))
     return sorted(detected, key=lambda found: -found.score) + missed
+
+
+def add_result_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a tool that draws result files: --ann, --results, --out and --iou."""
+    parser.add_argument('--ann', required=True, metavar='F.json', help='COCO annotation file')
+    parser.add_argument(
+        '--results',
+        nargs='+',
+        required=True,
+        metavar='NAME=FILE',
+        help='COCO result files with boxes, and what to call them',
+    )
+    parser.add_argument('--out', type=Path, required=True, metavar='F.png', help='picture to write')
+    parser.add_argument(
+        '--iou', type=iou_threshold, default=0.5, help='IoU of a true positive (0.5)'
+    )
+
+
+def exit_status_of_drawing(tool: str, out: Path, draw: Callable[[], Sequence[str]]) -> int:
+    """Run a tool that draws result files; wrong use ends in one line.
+
+    Args:
+        tool: Its file name, for the message.
+        out: The picture.
+        draw: Writes it and returns the lines that the tool prints before its path.
+
+    Returns:
+        0, or 2 after wrong use.
+    """
+    try:
+        lines = draw()
+    except (UsageError, CocoFileError) as error:
+        return fail(tool, error)
+    except OSError as error:
+        return fail(tool, f'{out}: cannot be written: {error.strerror}')
+    except ModuleNotFoundError as error:
+        if (error.name or '').partition('.')[0] != 'matplotlib':
+            raise
+        return fail(tool, 'needs matplotlib: pip install matplotlib')
+    print(*lines, out, sep='\n')
+    return 0

@@ -5,24 +5,25 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-try:
-    from analysis.judged_results import JudgedResult, judge_files
-    from analysis.plot_training import COLOURS, save_figure
-except ModuleNotFoundError as missing:
-    if missing.name != 'analysis':
-        raise
+if find_spec('analysis') is None:
     # Started as a script: the other tools lie beside this file's folder, the package above it.
     sys.path[:0] = [str(Path(__file__).resolve().parents[depth]) for depth in (1, 2)]
-    from analysis.judged_results import JudgedResult, judge_files
-    from analysis.plot_training import COLOURS, save_figure
 
-from mmdet_alrp.command_line import OneLineParser, UsageError, fail
-from mmdet_alrp.evaluation.coco_files import CocoFileError, read_ground_truth
+from analysis.judged_results import (
+    JudgedResult,
+    add_result_options,
+    exit_status_of_drawing,
+    judge_files,
+)
+from analysis.plot_training import COLOURS, save_figure
+from mmdet_alrp.command_line import OneLineParser, UsageError
+from mmdet_alrp.evaluation.coco_files import read_ground_truth
 from mmdet_alrp.evaluation.lrp_curve import LRPCurve, OptimalLRP
 
 if TYPE_CHECKING:
@@ -151,47 +152,27 @@ def mean_text(result: JudgedResult) -> str:
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Command line of the tool."""
     parser = OneLineParser(description=__doc__, prog=TOOL)
-    parser.add_argument('--ann', required=True, metavar='F.json', help='COCO annotation file')
-    parser.add_argument(
-        '--results',
-        nargs='+',
-        required=True,
-        metavar='NAME=FILE',
-        help='COCO result files with boxes, and what to call them',
-    )
-    parser.add_argument('--out', type=Path, required=True, metavar='F.png', help='picture to write')
+    add_result_options(parser)
     parser.add_argument(
         '--class',
         dest='class_name',
         metavar='NAME',
         help=f'draw this class only, not the {MANY_CLASSES} with the most objects',
     )
-    parser.add_argument('--iou', type=float, default=0.5, help='IoU of a true positive (0.5)')
-    args = parser.parse_args(argv)
-    if not 0 < args.iou < 1:
-        parser.error(f'--iou must be between 0 and 1 (exclusive), got {args.iou}')
-    return args
+    return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; return the exit status."""
     args = parse_args(argv)
-    try:
+
+    def draw() -> list[str]:
         coco_gt = read_ground_truth(args.ann, 'bbox')
         results = judge_files(coco_gt, args.results, args.iou)
         save_figure(pr_figure(results, args.class_name), args.out)
-    except (UsageError, CocoFileError) as error:
-        return fail(TOOL, error)
-    except OSError as error:
-        return fail(TOOL, f'{args.out}: cannot be written: {error.strerror}')
-    except ModuleNotFoundError as error:
-        if (error.name or '').partition('.')[0] != 'matplotlib':
-            raise
-        return fail(TOOL, 'needs matplotlib: pip install matplotlib')
-    for name, result in results.items():
-        print(f'{name}: {mean_text(result)}')
-    print(args.out)
-    return 0
+        return [f'{name}: {mean_text(result)}' for name, result in results.items()]
+
+    return exit_status_of_drawing(TOOL, args.out, draw)
 
 
 if __name__ == '__main__':

@@ -19,7 +19,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmdet_alrp.command_line import UsageError
-from mmdet_alrp.evaluation.report_text import write_json
+from mmdet_alrp.evaluation.json_files import write_json
 
 TOOLS = Path(__file__).resolve().parents[1]
 TRAIN_STEP = re.compile(r'Epoch\(train\)\s+\[\s*(\d+)\]\[\s*(\d+)/(\d+)\].*?eta: (.+?)\s\s')
