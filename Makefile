@@ -1,8 +1,10 @@
 # Every target sets up by itself; after the first time that takes a moment.
 #   VENV=dir      environment to use or to make (.venv); VENV="$VIRTUAL_ENV" takes the active one
 #   PYTHON=path   interpreter for a new environment, 3.10 to 3.12
+#   WORKERS=n     processes that share the tests, a file at a time (2)
 VENV ?=
 PYTHON ?=
+WORKERS ?= 2
 export VENV PYTHON
 
 # Any Python 3.8 can run the set-up script, which then chooses one that fits the project.
@@ -32,7 +34,7 @@ demo:
 	$(call run_with_setup,tools/demo.py)
 
 test:
-	$(call run_with_setup,-m pytest)
+	$(call run_with_setup,-m pytest --numprocesses $(WORKERS) --dist loadfile)
 
 lint:
 	$(call run_with_setup,-m ruff check .)

@@ -14,6 +14,10 @@ DEVICES = ['cpu', *(['cuda'] if torch.cuda.is_available() else [])]
 
 
 def pytest_configure() -> None:
+    if 'PYTEST_XDIST_WORKER' in os.environ:
+        # Workers side by side, and what they start, would take each other's cores.
+        os.environ.setdefault('OMP_NUM_THREADS', '1')
+        torch.set_num_threads(1)
     # MMEngine reads all indices of a toolbox's configs again, a second of parsing YAML, for every
     # `_base_` that lies in it: here once.
     with suppress(ModuleNotFoundError):

@@ -144,7 +144,8 @@ def test_help_is_given(capsys):
 def test_make_starts_what_the_pages_say(command):
     if shutil.which('make') is None:
         pytest.skip('there is no make')
-    targets = {'test': ['-m pytest'], 'setup': [''], 'demo': ['tools/demo.py']}
+    shared = '-m pytest --numprocesses 2 --dist loadfile'
+    targets = {'test': [shared], 'setup': [''], 'demo': ['tools/demo.py']}
     targets['lint'] = ['-m ruff check .', '-m ruff format --check .']
     _, target, *variables = command.words
     environment = {**os.environ, 'MAKEFLAGS': ''}
