@@ -93,6 +93,7 @@ def pr_figure(results: dict[str, JudgedResult], class_name: str | None = None) -
     columns = min(3, len(chosen))
     rows = -(-len(chosen) // columns)
     width, height = (6.0, 5.2) if len(chosen) == 1 else (4.0, 3.7)
+    height += 0.4 * len(results)  # of its legend
     size = (width * columns, height * rows + 0.3 + 0.2 * len(results))
     figure = Figure(figsize=size, dpi=110, layout='constrained')
     for number, index in enumerate(chosen):
@@ -131,7 +132,9 @@ def draw_panel(axes: Axes, results: dict[str, JudgedResult], index: int, small: 
     axes.grid(color='0.92')
     axes.set_axisbelow(True)
     axes.spines[['top', 'right']].set_visible(False)
-    axes.legend(loc='lower left', fontsize=7.5 if small else 9, framealpha=0.85, edgecolor='none')
+    # Below the panel: inside it would hide some detector's curve.
+    place = {'loc': 'upper left', 'bbox_to_anchor': (0, -0.17), 'borderaxespad': 0}
+    axes.legend(fontsize=8 if small else 9, frameon=False, **place)
 
 
 def point_text(best: OptimalLRP) -> str:
