@@ -62,6 +62,7 @@ BOTH = RUNS + 'test_starter_tests_in_two_processes'
 BOUNDS = TOOLS + 'correlation_bounds.py::test_table_and_file_by_hand'
 ALL_BOUNDS = TOOLS + 'correlation_bounds.py::test_tau_moves_the_localisation_error_alone'
 BALANCE = TOOLS + 'balance.py::test_from_the_shell'
+ABLATION = TOOLS + 'ablation.py::test_from_the_shell'
 PICTURES = TOOLS + 'demo.py::test_pictures_show_what_reaches_its_class_threshold'
 CONVERTS = TOOLS + 'convert_published.py::test_every_published_weight_arrives_in_the_model'
 CURVES = 'tests/evaluation/test_plot_pr.py::test_tool_writes_a_png_and_says_the_means'
@@ -136,7 +137,7 @@ COMMANDS = [
     (r'tools/eval_lrp\.py \S+ work_dirs/val\.bbox\.json .*', [FIRST_STEPS], FILES),
     (r'tools/analysis/correlation_bounds\.py truth\.json detections\.json', [ON_PAGE], ''),
     (r'tools/analysis/correlation_bounds\.py GROUND_TRUTH.*', [BOUNDS, ALL_BOUNDS], FILES),
-    (r'tools/analysis/balance\.py WORK_DIR_OR_LOG --out FOLDER', [BALANCE], FILES),
+    (r'tools/analysis/balance\.py (WORK_DIR_OR_LOG|\S+/seed0( \S+/seed0)*) --out \S+', [BALANCE], FILES),
     (r'tools/analysis/draw_detections\.py .* --thresholds \S+', [PICTURES], FILES),
     (r'tools/convert_published\.py IN\.pth OUT\.pth --config \S+', [CONVERTS], NETWORK),
     (r'tools/analysis/plot_pr\.py --ann .*', [CURVES], FILES),
@@ -145,6 +146,7 @@ COMMANDS = [
     (r'tools/documentation/draw_weights\.py', [WEIGHTS], ''),
     # What things cost
     (r'tools/benchmarks/ranking_losses\.py .*', [RANKING_TIMES], HOURS),
+    (r'tools/benchmarks/ablation\.py --data (shapes|bccd) .*', [ABLATION], HOURS),
     (r'tools/benchmarks/training_step\.py .*--device cuda.*', [STEP_TIMES], DEVICES),
     (r'tools/benchmarks/training_step\.py .*', [STEP_TIMES], HOURS),
     (r'tools/benchmarks/evaluation\.py .*', [EVALUATION_TIMES], HOURS),
