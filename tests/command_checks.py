@@ -25,7 +25,7 @@ PLACEHOLDERS = {  # what a reader puts there
 }
 SCRIPTS = {'dist_train.sh': 'train.py', 'dist_test.sh': 'test.py'}
 CHECKPOINT = re.compile(r'work_dirs/(\w+)/epoch_(\d+)\.pth')
-REGISTRIES = ('MODELS', 'METRICS', 'DATASETS', 'HOOKS')
+REGISTRIES = ('MODELS', 'METRICS', 'DATASETS', 'HOOKS', 'OPTIMIZERS')
 
 
 class ParsedError(Exception):

@@ -137,7 +137,7 @@ COMMANDS = [
     (r'tools/eval_lrp\.py \S+ work_dirs/val\.bbox\.json .*', [FIRST_STEPS], FILES),
     (r'tools/analysis/correlation_bounds\.py truth\.json detections\.json', [ON_PAGE], ''),
     (r'tools/analysis/correlation_bounds\.py GROUND_TRUTH.*', [BOUNDS, ALL_BOUNDS], FILES),
-    (r'tools/analysis/balance\.py (WORK_DIR_OR_LOG|\S+/seed0( \S+/seed0)*) --out \S+', [BALANCE], FILES),
+    (r'tools/analysis/balance\.py (WORK_DIR_OR_LOG|(\S+/seed0 ?)+) --out \S+', [BALANCE], FILES),
     (r'tools/analysis/draw_detections\.py .* --thresholds \S+', [PICTURES], FILES),
     (r'tools/convert_published\.py IN\.pth OUT\.pth --config \S+', [CONVERTS], NETWORK),
     (r'tools/analysis/plot_pr\.py --ann .*', [CURVES], FILES),
