@@ -1,5 +1,6 @@
 """Ranking losses in pure PyTorch: AP, aLRP, NDCG and Rank & Sort over one common frame."""
 
+from .box_means import weighted_box_mean
 from .errors import (
     alrp_box_weights,
     alrp_terms,
@@ -16,6 +17,7 @@ from .functional import (
     average_precision_loss,
     ndcg_loss,
     rank,
+    rank_by_iou,
     rank_sort_loss,
     rank_sort_losses,
     zero_loss,
@@ -37,9 +39,11 @@ __all__ = [
     'ndcg_loss',
     'ndcg_terms',
     'rank',
+    'rank_by_iou',
     'rank_sort_loss',
     'rank_sort_losses',
     'rank_sort_ranking_terms',
     'sorting_terms',
+    'weighted_box_mean',
     'zero_loss',
 ]

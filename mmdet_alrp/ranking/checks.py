@@ -86,5 +86,27 @@ def check_pos_values(name: str, values: Tensor, num_pos: int) -> None:
         )
 
 
+def checked_labels(ious: Tensor) -> Tensor:
+    """Refuse labels of Rank & Sort Loss that are no IoU.
+
+    Args:
+        ious: Labels of the positives, floating point, shape (num_pos,). A little above 1 is taken
+            for rounding.
+
+    Returns:
+        The labels. Off the CPU a check would wait for the device: there a label outside [0, 1]
+        becomes NaN, and so does the loss.
+
+    Raises:
+        ValueError: If a label on the CPU is outside [0, 1].
+    """
+    outside = (ious < 0) | (ious > 1 + 8 * torch.finfo(ious.dtype).eps)
+    if ious.device.type != 'cpu':
+        return ious.masked_fill(outside, torch.nan)
+    if bool(outside.any()):
+        raise ValueError(f'ious must be in [0, 1], got {ious[outside][0].item():.4g}')
+    return ious
+
+
 def _is_integer(values: Tensor) -> bool:
     return not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool)

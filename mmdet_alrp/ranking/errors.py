@@ -110,6 +110,7 @@ def sorting_terms(ranking: Ranking, labels: Tensor) -> tuple[Tensor, Tensor]:
         ``S(i) - S*(i)`` over Z, and the gradient on the positives, each of shape (num_pos,).
     """
     labels = ranking.gather(labels.detach().to(ranking.num_fp.dtype))
+    invalid = labels.sum() * 0  # 0 unless a label is NaN: then the loss says so
     order = label_order(
         ranking.pos_logits, labels, ranking.delta, ranking.pos_images, ranking.num_rankings
     )
@@ -118,7 +119,7 @@ def sorting_terms(ranking: Ranking, labels: Tensor) -> tuple[Tensor, Tensor]:
     wrong = lower > 0
     # S - S* in one fraction: nothing cancels, and nothing is left where nothing is wrong.
     excess = lower_error - not_lower_error / not_lower * lower
-    excess = torch.where(wrong, excess / (lower + not_lower), 0) / ranking.normalizer
+    excess = torch.where(wrong, excess / (lower + not_lower), 0) / ranking.normalizer + invalid
     shares = excess / torch.where(wrong, lower, 1)
     return excess, order.spread_over_lower(shares) - excess
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .checks import check_options, check_pos_values, check_ranking
+from .checks import check_options, check_pos_values, check_ranking, checked_labels
 from .errors import (
     alrp_box_weights,
     alrp_terms,
@@ -183,12 +183,15 @@ def rank_sort_loss(
     Convention:
         As :func:`average_precision_loss`, keyword-only arguments included. Each of the two results
         has a gradient of its own on ``logits`` that sums to zero; that of the second is on the
-        positives only. ``ious`` is a label and gets no gradient.
+        positives only. ``ious`` is a label and gets no gradient. The published code ranks a
+        positive with an IoU of exactly 0 as a negative; here, say so in ``targets``
+        (:func:`rank_by_iou` does, and so does the registered loss).
 
     Args:
         logits: Scores before the sigmoid, shape (n,).
         targets: 1 positive, 0 negative, -1 ignored, integer, shape (n,).
         ious: Labels of the positives in the order of ``targets``, in [0, 1], shape (num_pos,).
+            Off the CPU, where a check would wait for the device, others give a loss of NaN.
         delta: Half-width of the smoothed step, in logits; 0 gives the hard step.
         error_skew: As in :func:`average_precision_loss`; for the ranking errors.
         images: As in :func:`average_precision_loss`.
@@ -200,7 +203,7 @@ def rank_sort_loss(
         target, scalars.
 
     Raises:
-        ValueError: As :func:`average_precision_loss`.
+        ValueError: As :func:`average_precision_loss`, and if an IoU is outside [0, 1].
         TypeError: As :func:`average_precision_loss`, and if ``ious`` is not floating point.
 
     Reference:
@@ -208,9 +211,47 @@ def rank_sort_loss(
     """
     options = RankingOptions(error_skew, images, num_images, group)
     ranking = rank(logits, targets, delta, options, ious=ious)
+    ious = checked_labels(ious)
     if ranking is None:
         return zero_loss(logits), zero_loss(logits)
     return rank_sort_losses(logits, ranking, ious)
+
+
+def rank_by_iou(
+    logits: Tensor,
+    targets: Tensor,
+    ious: Tensor,
+    delta: float,
+    options: RankingOptions | None = None,
+    **pos_values: Tensor,
+) -> tuple[Ranking | None, Tensor]:
+    """Rank positives that have an IoU, and those with an IoU of exactly 0 as negatives.
+
+    Args:
+        logits: Scores before the sigmoid, shape (n,).
+        targets: 1 positive, 0 negative, -1 ignored, integer, shape (n,).
+        ious: Labels of the positives in the order of ``targets``, in [0, 1], shape (num_pos,).
+        delta: Half-width of the smoothed step, in logits; 0 gives the hard step.
+        options: As in :func:`rank`.
+        **pos_values: As in :func:`rank`; one value for each positive of ``targets``.
+
+    Returns:
+        The ranking, as of :func:`rank`, and the labels of its positives, shape (num_local,).
+
+    Raises:
+        ValueError: As :func:`rank_sort_loss`.
+        TypeError: As :func:`rank_sort_loss`.
+    """
+    check_ranking(logits, targets, delta)
+    pos_index = (targets == 1).nonzero().squeeze(1)
+    for name, values in {'ious': ious, **pos_values}.items():
+        check_pos_values(name, values, len(pos_index))
+    ious = checked_labels(at_least_float32(ious))
+    hits = (ious != 0).nonzero().squeeze(1)
+    if len(hits) < len(pos_index):
+        targets = targets.index_fill(0, pos_index, 0).index_fill(0, pos_index[hits], 1)
+        ious = ious[hits]
+    return rank(logits, targets, delta, options), ious
 
 
 def rank_sort_losses(logits: Tensor, ranking: Ranking, ious: Tensor) -> tuple[Tensor, Tensor]:

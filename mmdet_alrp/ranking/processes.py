@@ -7,6 +7,18 @@ import torch.distributed as dist
 from torch import Tensor
 
 
+def sum_over_processes(values: Tensor, group: dist.ProcessGroup | bool) -> Tensor:
+    """Add up a tensor of all processes, which must all call this.
+
+    Args:
+        values: Of one shape in all processes.
+        group: Process group; True takes the default one.
+    """
+    values = values.clone()
+    dist.all_reduce(values, group=None if group is True else group)
+    return values
+
+
 class Processes:
     """The processes of one ranking, each with its own positives.
 
@@ -46,9 +58,7 @@ class Processes:
 
     def sum(self, table: Tensor) -> Tensor:
         """Add up a table of all processes."""
-        table = table.clone()
-        dist.all_reduce(table, group=self._group)
-        return table
+        return sum_over_processes(table, True if self._group is None else self._group)
 
     def max(self, table: Tensor) -> Tensor:
         """Take the largest entries over all processes."""

@@ -105,12 +105,14 @@ class RankingHeadMixin:
         self._watch_positives(len(pos_index))
 
         box_losses, ious = self._measure_boxes(gathered, pos_index)
-        by_image = {}
+        more = {}
+        if self.loss_cls.needs_box_scores:
+            more['box_scores'] = scores.detach()[pos_index].float().sigmoid().amax(1)
         if gathered.images is not None:
             images = gathered.images.unsqueeze(1).expand(scores.shape).reshape(-1)
-            by_image = {'images': images, 'num_images': gathered.num_images}
+            more.update(images=images, num_images=gathered.num_images)
         ranked = self.loss_cls(
-            scores.reshape(-1), targets.reshape(-1), box_losses, ious=ious, **by_image
+            scores.reshape(-1), targets.reshape(-1), box_losses, ious=ious, **more
         )
         # The logits too: one that is not a number may hide in a bin that no positive looks at.
         parts = (scores, ranked.loss_cls, ranked.loss_bbox)

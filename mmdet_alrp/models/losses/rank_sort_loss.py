@@ -8,44 +8,72 @@ import torch
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from mmdet_alrp.ranking import Ranking, rank_sort_losses
+from mmdet_alrp.ranking import (
+    RankingOptions,
+    rank_by_iou,
+    rank_sort_losses,
+    weighted_box_mean,
+    zero_loss,
+)
 
-from .ranking_loss import RankedLosses, RankingLoss
+from .ranking_loss import PositiveBoxes, RankedLosses, RankingLoss
 
 
 @MODELS.register_module(name=['RankSortLoss', 'RSLoss'])
 class RankSortLoss(RankingLoss):
     """Rank & Sort Loss: positives above negatives, and among positives by the IoU of their boxes.
 
-    The box loss, the mean over the positives, is weighted in every step to the value of the
-    ranking and sorting loss: there is no weight to tune.
+    The box loss is a mean over the positives in which each weighs as much as its largest class
+    score. In every step that mean is multiplied by ``loss_cls / mean``, so that both losses have
+    one value and there is no weight to tune. A positive whose box does not touch its target (IoU
+    exactly 0) is ranked as a negative; its box is trained all the same.
 
     Args:
         delta: Half-width of the smoothed step, in logits.
+        score_weighted_boxes: Weigh boxes by their scores, as published; False takes a plain mean.
         **kwargs: ``scope``, ``error_skew``, ``loss_weight`` and ``use_sigmoid`` as
             :class:`RankingLoss`.
 
     Reference:
-        Oksuz et al., ICCV 2021, arXiv:2107.11669.
+        Oksuz et al., ICCV 2021, arXiv:2107.11669; the weights of the boxes and the IoU of 0 as in
+        the published code.
     """
 
     needs_ious = True
     needs_boxes = True
 
-    def __init__(self, delta: float = 0.5, **kwargs: Any) -> None:
+    def __init__(
+        self, delta: float = 0.5, score_weighted_boxes: bool = True, **kwargs: Any
+    ) -> None:
         super().__init__(delta=delta, **kwargs)
+        self.needs_box_scores = score_weighted_boxes
 
-    def _losses(
-        self, logits: Tensor, ranking: Ranking, box_losses: Tensor, ious: Tensor | None
+    def _rank(
+        self, logits: Tensor, targets: Tensor, options: RankingOptions, boxes: PositiveBoxes
     ) -> RankedLosses:
-        if ious is None:
+        if boxes.ious is None:
             raise TypeError('RankSortLoss needs the IoUs of the positives')
-        loss_rank, loss_sort = rank_sort_losses(logits, ranking, ious)
+        if self.needs_box_scores and boxes.scores is None:
+            raise TypeError(
+                'RankSortLoss needs box_scores, the largest class score of each positive; '
+                'score_weighted_boxes=False does without'
+            )
+        ranking, ious = rank_by_iou(
+            logits, targets, boxes.ious, self.delta, options, box_losses=boxes.losses
+        )
+        pos_images = None if options.images is None else options.images[targets == 1]
+        weights = boxes.scores if self.needs_box_scores else torch.ones_like(boxes.losses)
+        loss_box = weighted_box_mean(boxes.losses, weights, options, pos_images)
+        if ranking is None:
+            loss_rank = loss_sort = zero_loss(logits)
+        else:
+            loss_rank, loss_sort = rank_sort_losses(logits, ranking, ious)
         loss_cls = loss_rank + loss_sort
-        loss_box = ranking.mean(box_losses)
-        # Perfect boxes have nothing to balance; NaN must stay visible.
         bare = loss_box.detach()
-        ratio = torch.where(bare == 0, 1, loss_cls.detach() / bare)
+        # Boxes that all miss their targets learn with a ratio of 1: there is no ranking to balance
+        # them with. Perfect boxes have nothing to balance either; NaN must stay visible.
+        unbalanced = bare == 0 if ranking is not None else torch.ones_like(bare, dtype=torch.bool)
+        ratio = torch.where(unbalanced, 1, loss_cls.detach() / bare)
         log = {
             'rank_error': loss_rank.detach(),
             'sort_error': loss_sort.detach(),
@@ -53,9 +81,3 @@ class RankSortLoss(RankingLoss):
             'balance_ratio': ratio,
         }
         return RankedLosses(loss_cls, ratio * loss_box, log)
-
-    def _losses_without_positives(self, logits: Tensor, box_losses: Tensor) -> RankedLosses:
-        losses = super()._losses_without_positives(logits, box_losses)
-        zero = losses.loss_cls.detach()
-        names = ('rank_error', 'sort_error', 'loc_error', 'balance_ratio')
-        return losses._replace(log=dict.fromkeys(names, zero))

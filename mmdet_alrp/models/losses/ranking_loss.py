@@ -29,6 +29,20 @@ class RankedLosses(NamedTuple):
     log: dict[str, Tensor]
 
 
+class PositiveBoxes(NamedTuple):
+    """What a head measured on the boxes of its positives, in their order.
+
+    Attributes:
+        losses: Unreduced box losses, shape (num_pos,).
+        ious: IoU of each box with its target, shape (num_pos,), if the loss asks for it.
+        scores: Largest class score of each prior, shape (num_pos,), if the loss asks for it.
+    """
+
+    losses: Tensor
+    ious: Tensor | None
+    scores: Tensor | None
+
+
 class RankingLoss(nn.Module):
     """Base of the registered ranking losses; stands in the ``loss_cls`` of a ranking head.
 
@@ -49,6 +63,7 @@ class RankingLoss(nn.Module):
     """
 
     needs_ious = False  # whether forward() wants the IoUs of boxes and targets
+    needs_box_scores = False  # whether forward() wants the largest class score of each positive
     needs_boxes = False  # whether box losses must be of decoded boxes
 
     # What MMDetection's BBoxHead asks a loss: a classifier without a background column.
@@ -103,6 +118,7 @@ class RankingLoss(nn.Module):
         ious: Tensor | None = None,
         images: Tensor | None = None,
         num_images: int = 1,
+        box_scores: Tensor | None = None,
         **mmdet_keywords: Any,
     ) -> RankedLosses:
         """Rank a batch.
@@ -115,7 +131,9 @@ class RankingLoss(nn.Module):
             ious: IoU of each positive's box with its target, shape (num_pos,); if ``needs_ious``.
             images: Image of each logit, shape (n,); if ``scope`` is 'image'.
             num_images: Number of images.
-            **mmdet_keywords: None; here to tell a head that does not rank from one that does.
+            box_scores: Largest class score of each positive, after the sigmoid, shape (num_pos,);
+                if ``needs_box_scores``.
+            **mmdet_keywords: Must stay empty; a head that does not rank is known by them.
 
         Returns:
             Both losses and what is to be logged; without positives the losses are 0 and still
@@ -138,10 +156,8 @@ class RankingLoss(nn.Module):
             raise TypeError(f"{type(self).__name__} with scope='image' needs the logits' images")
         logits, box_losses = at_least_float32(logits), at_least_float32(box_losses)
         options = RankingOptions(self.error_skew, images, num_images, group)
-        ranking = rank(logits, targets, self.delta, options, box_losses=box_losses)
-        if ranking is None:
-            return self._weighted(self._losses_without_positives(logits, box_losses))
-        losses = self._weighted(self._losses(logits, ranking, box_losses, ious))
+        boxes = PositiveBoxes(box_losses, ious, box_scores)
+        losses = self._weighted(self._rank(logits, targets, options, boxes))
         if group is None:
             return losses
         # DistributedDataParallel averages gradients over processes; the parts of one ranking that
@@ -150,6 +166,15 @@ class RankingLoss(nn.Module):
             loss_cls=_scale_gradient(losses.loss_cls, _world_size()),
             loss_bbox=_scale_gradient(losses.loss_bbox, _world_size()),
         )
+
+    def _rank(
+        self, logits: Tensor, targets: Tensor, options: RankingOptions, boxes: PositiveBoxes
+    ) -> RankedLosses:
+        """Rank and make the losses, without ``loss_weight``."""
+        ranking = rank(logits, targets, self.delta, options, box_losses=boxes.losses)
+        if ranking is None:
+            return self._losses_without_positives(logits, boxes.losses)
+        return self._losses(logits, ranking, boxes.losses, boxes.ious)
 
     def _losses(
         self, logits: Tensor, ranking: Ranking, box_losses: Tensor, ious: Tensor | None

@@ -27,7 +27,7 @@ HALVES = [[0.0, 0, 8, 8], [0, 0, 8, 4]]  # of one another
 class NotedLoss(nn.Module):
     """Stands for a ranking loss and keeps what it is given."""
 
-    needs_ious, scope = True, 'process'
+    needs_ious, needs_box_scores, scope = True, True, 'process'
 
     def check_box_loss(self, loss_bbox, decoded):
         self.decoded = decoded
@@ -83,6 +83,9 @@ def test_weight_zero_takes_a_prior_out_whatever_it_is(weights, rows, targets, io
     assert given['logits'].tolist() == list(range(8))
     torch.testing.assert_close(given['ious'], torch.tensor(ious), atol=1e-6, rtol=0)
     torch.testing.assert_close(given['box_losses'], 1 - torch.tensor(ious), atol=1e-6, rtol=0)
+    # priors 0 and 3 have the logits 0, 1 and 6, 7
+    scores = [torch.tensor(best).sigmoid() for best, iou in ((1.0, 1.0), (7.0, 0.5)) if iou in ious]
+    torch.testing.assert_close(given['box_scores'], torch.tensor(scores))
     assert set(losses) == {'loss_cls', 'loss_bbox', 'seen'}
 
 

@@ -29,8 +29,14 @@ def build(name, **options):
 
 def inputs(seed=0):
     logits, targets, box_losses = random_ranking(9, 70, torch.float64, seed)
-    ious = torch.linspace(0.9, 0.1, len(box_losses), dtype=torch.float64)
+    ious = torch.linspace(0.9, 0.0, len(box_losses), dtype=torch.float64)  # the last is a miss
     return logits.requires_grad_(), targets, box_losses.requires_grad_(), ious
+
+
+def run(loss, logits, targets, box_losses, ious, **more):
+    """Call a loss as a head does whose class scores are those of the positives' own classes."""
+    scores = logits.detach()[targets == 1].sigmoid()
+    return loss(logits, targets, box_losses, ious, box_scores=scores, **more)
 
 
 @every_config
@@ -38,14 +44,13 @@ def test_image_is_the_mean_over_images(name):
     logits, targets, box_losses, ious = inputs()
     images = torch.arange(len(logits)) % 3  # and a fourth, which is empty
     owners = images[targets == 1]
-    losses = build(name, scope='image')(
-        logits, targets, box_losses, ious, images=images, num_images=4
-    )
+    loss = build(name, scope='image')
+    losses = run(loss, logits, targets, box_losses, ious, images=images, num_images=4)
     found = gradients(losses, logits, box_losses)
     expected = [torch.zeros(()), torch.zeros(())]
     for image in range(3):
         mine, mine_pos = images == image, owners == image
-        part = build(name)(logits[mine], targets[mine], box_losses[mine_pos], ious[mine_pos])
+        part = run(build(name), logits[mine], targets[mine], box_losses[mine_pos], ious[mine_pos])
         expected = [total + value / 4 for total, value in zip(expected, part[:2], strict=True)]
     torch.testing.assert_close(losses.loss_cls, expected[0].double())
     if name == 'rs':  # one ratio a step, not one an image
@@ -60,8 +65,8 @@ def test_image_is_the_mean_over_images(name):
 def test_one_image_is_the_process(name):
     case = inputs()
     images = torch.zeros(len(case[0]), dtype=torch.long)
-    plain = build(name)(*case)
-    found = build(name, scope='image')(*case, images=images, num_images=1)
+    plain = run(build(name), *case)
+    found = run(build(name, scope='image'), *case, images=images, num_images=1)
     torch.testing.assert_close(found[:2], plain[:2])
     torch.testing.assert_close(
         gradients(found, case[0], case[2]), gradients(plain, case[0], case[2])
@@ -79,14 +84,14 @@ def test_image_needs_to_know_the_images(name):
 def test_images_do_not_matter_to_the_other_scopes(name, scope):
     case = inputs()
     images = torch.arange(len(case[0])) % 3
-    found = build(name, scope=scope)(*case, images=images, num_images=3)
-    assert found[:2] == build(name, scope=scope)(*case)[:2]
+    found = run(build(name, scope=scope), *case, images=images, num_images=3)
+    assert found[:2] == run(build(name, scope=scope), *case)[:2]
 
 
 @every_config
 def test_global_alone_is_the_process(name):
     case = inputs()
-    plain, found = build(name)(*case), build(name, scope='global')(*case)
+    plain, found = run(build(name), *case), run(build(name, scope='global'), *case)
     torch.testing.assert_close(found[:2], plain[:2], rtol=0, atol=0)
     torch.testing.assert_close(
         gradients(found, case[0], case[2]), gradients(plain, case[0], case[2]), rtol=0, atol=0
@@ -117,12 +122,14 @@ class TinyDetector(torch.nn.Module):
             signs = boxes.new_tensor([-1, -1, 1, 1])
             boxes, true_boxes = deltas.exp() * signs, distances[rows] * signs
             ious = bbox_overlaps(boxes.detach(), true_boxes, is_aligned=True)
+            ious[features[rows, 0] < -0.5] = 0  # misses
         box_losses = deltas.sum(1)  # MMDetection's losses of no boxes are scalars or unconnected
         if len(rows):
             box_losses = self.loss_bbox(boxes, true_boxes, reduction_override='none')
         if box_losses.ndim == 2:
             box_losses = box_losses.sum(1)
-        losses = self.loss(logits, targets.flatten(), box_losses, ious)
+        scores = logits.detach().reshape(-1, 3)[rows].sigmoid().amax(1)
+        losses = self.loss(logits, targets.flatten(), box_losses, ious, box_scores=scores)
         return losses.loss_cls + losses.loss_bbox
 
 
