@@ -14,6 +14,7 @@ import pytest
 import torch
 from command_checks import configs_in, load_config, load_tool, tool_of
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import HOOKS, MODELS, init_default_scope
 from page_commands import ROOT, commands_of, python_blocks
 from runs_of_mmengine import forget_runs
@@ -211,9 +212,17 @@ def test_code_of_the_readme_runs(tmp_path):
     cfg = Config.fromfile(tmp_path / 'readme.py')
     init_default_scope('mmdet')
     cfg.model.backbone.init_cfg = None
-    head = MODELS.build(cfg.model).bbox_head
-    assert type(head).__name__ == 'RankingRetinaHead'
-    assert type(HOOKS.build(cfg.custom_hooks[0])).__name__ == 'SelfBalanceHook'
+    model = MODELS.build(cfg.model)
+    assert type(model.bbox_head).__name__ == 'RankingRetinaHead'
+    assert type(HOOKS.build(cfg.default_hooks.self_balance)).__name__ == 'SelfBalanceHook'
+    assert cfg.val_evaluator.type == cfg.test_evaluator.type == 'CocoLRPMetric'
+    assert cfg.test_evaluator.ann_file == cfg.val_evaluator.ann_file
+    # The rate that the recipe has for this batch, not the one of the base for focal loss
+    recipe = load_config('configs/alrp_retinanet_r50_500.py')
+    per_image = recipe.optim_wrapper.optimizer.lr / recipe.auto_scale_lr.base_batch_size
+    (group,) = build_optim_wrapper(model, cfg.optim_wrapper).param_groups[:1]
+    assert group['lr'] == pytest.approx(per_image * cfg.auto_scale_lr.base_batch_size)
+    assert cfg.model.test_cfg.score_thr <= 0.001
 
 
 def test_hooks_of_the_reliability_page_are_built():

@@ -107,12 +107,13 @@ def lrp_curve(matches: ClassMatches, tau: float) -> LRPCurve:
 
 
 def optimal_lrp(curve: LRPCurve) -> OptimalLRP:
-    """Minimum of the curve over all thresholds, exactly (published code scans a grid of .01).
+    """Minimum of the curve over all thresholds.
 
     Without a true positive LRP is 1 at every threshold, so oLRP and FN are 1 and the rest is NaN.
     Thresholds above the best true positive have LRP 1 as well and no localisation error, hence
     the minimum is looked for where there is a true positive; of equal minima the one at the
-    highest score is taken.
+    highest score is taken. Detections with one score are kept or left out together; the published
+    code cuts between any two detections, so with ties its minimum can be lower.
 
     Args:
         curve: LRP of one class, also one without a detection.

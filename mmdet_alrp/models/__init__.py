@@ -1,9 +1,12 @@
 """Registered models: ranking losses and the heads that they train."""
 
 from .dense_heads import (
+    CenternessFreeMixin,
     RankingAnchorHeadMixin,
     RankingATSSHead,
+    RankingFCOSHead,
     RankingFoveaHead,
+    RankingGFLHead,
     RankingHeadMixin,
     RankingRetinaHead,
     RankingRPNHead,
@@ -15,12 +18,15 @@ from .roi_heads import RankingBBoxHeadMixin, RankingShared2FCBBoxHead
 __all__ = [
     'ALRPLoss',
     'APLoss',
+    'CenternessFreeMixin',
     'NDCGLoss',
     'RankSortLoss',
     'RankingATSSHead',
     'RankingAnchorHeadMixin',
     'RankingBBoxHeadMixin',
+    'RankingFCOSHead',
     'RankingFoveaHead',
+    'RankingGFLHead',
     'RankingHeadMixin',
     'RankingLoss',
     'RankingRPNHead',

@@ -102,7 +102,7 @@ def alrp_loss(
         logits: Scores before the sigmoid, shape (n,).
         targets: 1 positive, 0 negative, -1 ignored, integer, shape (n,).
         loc_errors: E(i) of the positives in the order of ``targets``, shape (num_pos,);
-            0 is a perfect box, 1 a box at IoU tau.
+            0 is a perfect box; in the form ``(1 - IoU) / (1 - tau)``, 1 is a box at IoU tau.
         delta: Half-width of the smoothed step, in logits; 0 gives the hard step.
         error_skew: As in :func:`average_precision_loss`.
         images: As in :func:`average_precision_loss`.

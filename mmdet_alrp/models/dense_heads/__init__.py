@@ -1,17 +1,23 @@
 """Registered dense heads that are trained by ranking losses."""
 
+from .centerness_free_mixin import CenternessFreeMixin
 from .ranking_anchor_head_mixin import RankingAnchorHeadMixin
 from .ranking_atss_head import RankingATSSHead
+from .ranking_fcos_head import RankingFCOSHead
 from .ranking_fovea_head import RankingFoveaHead
+from .ranking_gfl_head import RankingGFLHead
 from .ranking_head_mixin import RankingHeadMixin
 from .ranking_retina_head import RankingRetinaHead
 from .ranking_rpn_head import RankingRPNHead
 from .retina_atss_head import RetinaATSSHead
 
 __all__ = [
+    'CenternessFreeMixin',
     'RankingATSSHead',
     'RankingAnchorHeadMixin',
+    'RankingFCOSHead',
     'RankingFoveaHead',
+    'RankingGFLHead',
     'RankingHeadMixin',
     'RankingRPNHead',
     'RankingRetinaHead',

@@ -31,7 +31,7 @@ class RankingHeadMixin:
 
     Raises:
         ValueError: If ``loss_cls`` is no ranking loss, has not ``use_sigmoid=True`` in the config
-            or does not go with ``loss_bbox``.
+            or does not go with ``loss_bbox``, or ``train_cfg`` weighs positives.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -47,6 +47,7 @@ class RankingHeadMixin:
                 f'{name} ranks independent class scores: its loss_cls needs '
                 'use_sigmoid=True in the config'
             )
+        check_pos_weight(name, getattr(self, 'train_cfg', None))
         # Heads without that option, such as FCOSHead, always decode.
         self.loss_cls.check_box_loss(self.loss_bbox, getattr(self, 'reg_decoded_bbox', True))
         self.last_losses_finite: Tensor | None = None
@@ -185,6 +186,25 @@ class RankingHeadMixin:
             f'in a row. Do its priors fit the boxes{fits}?',
             logger='current',
             level=logging.WARNING,
+        )
+
+
+def check_pos_weight(name: str, train_cfg: dict | None) -> None:
+    """Refuse a weight of positives, which would do nothing.
+
+    Args:
+        name: Name of the head, for the message.
+        train_cfg: What the head is trained by; its ``pos_weight`` is 1 or, as MMDetection writes
+            it, not positive.
+
+    Raises:
+        ValueError: If ``pos_weight`` is another number.
+    """
+    pos_weight = (train_cfg or {}).get('pos_weight', -1)
+    if pos_weight > 0 and pos_weight != 1:
+        raise ValueError(
+            f'{name}: a ranking balances positives and negatives by itself and has no weight of '
+            f'positives: set train_cfg.pos_weight=-1, got {pos_weight}'
         )
 
 

@@ -76,7 +76,15 @@ class ALRPLoss(BalancedRankingLoss):
         self._box_loss_range = BOX_LOSS_RANGE[name]
 
     def loc_errors(self, box_losses: Tensor) -> Tensor:
-        """Scale box losses, (num_pos,), to localisation errors: 0 is a perfect box, 1 IoU tau."""
+        """Scale box losses to localisation errors E; 0 is a perfect box.
+
+        With IoU, ``E = (1 - IoU) / (1 - tau)`` is 1 at IoU tau. With GIoU and others of range
+        [0, 2], ``E = (1 - GIoU) / 2 / (1 - tau)`` is .5 at IoU tau, for two boxes whose hull is
+        their union, and 1 at ``GIoU = 2 tau - 1``.
+
+        Args:
+            box_losses: Unreduced box losses, shape (num_pos,).
+        """
         return box_losses / (self._box_loss_range * (1 - self.tau))
 
     def _parts(self, logits: Tensor, ranking: Ranking, box_losses: Tensor) -> tuple[Tensor, Tensor]:

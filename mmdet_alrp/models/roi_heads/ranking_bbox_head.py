@@ -13,7 +13,7 @@ from torch import Tensor
 from mmdet_alrp.ranking import at_least_float32
 
 from ..dense_heads.loss_recorder import gather, recording
-from ..dense_heads.ranking_head_mixin import RankingHeadMixin, zero_of
+from ..dense_heads.ranking_head_mixin import RankingHeadMixin, check_pos_weight, zero_of
 
 
 class RankingBBoxHeadMixin(RankingHeadMixin):
@@ -38,22 +38,28 @@ class RankingBBoxHeadMixin(RankingHeadMixin):
         bbox_pred: Tensor,
         rois: Tensor,
         sampling_results: list,
+        rcnn_train_cfg: dict,
         *args: Any,
         **kwargs: Any,
     ) -> dict:
-        """Compute losses and targets, arguments as in the parent."""
+        """Compute losses and targets, arguments as in the parent.
+
+        Raises:
+            ValueError: If ``rcnn_train_cfg`` weighs positives, or as :meth:`loss`.
+        """
+        check_pos_weight(type(self).__name__, rcnn_train_cfg)
         self._num_images = len(sampling_results)
         try:
             return super().loss_and_target(
-                cls_score, bbox_pred, rois, sampling_results, *args, **kwargs
+                cls_score, bbox_pred, rois, sampling_results, rcnn_train_cfg, *args, **kwargs
             )
         finally:
             self._num_images = None
 
     def loss(
         self,
-        cls_score: Tensor,
-        bbox_pred: Tensor,
+        cls_score: Tensor | None,
+        bbox_pred: Tensor | None,
         rois: Tensor,
         labels: Tensor,
         label_weights: Tensor,
@@ -63,12 +69,22 @@ class RankingBBoxHeadMixin(RankingHeadMixin):
     ) -> dict[str, Tensor]:
         """Compute the losses of a batch, arguments as in the parent.
 
+        The parent takes None for scores or boxes and leaves that loss out. Here scores and boxes
+        are one ranking.
+
         Returns:
             ``loss_cls`` and ``loss_bbox`` and what the ranking loss logs.
 
         Raises:
-            ValueError: If a reduction is asked for, as OHEM samplers do.
+            ValueError: If ``cls_score`` or ``bbox_pred`` is None, or a reduction is asked for, as
+                OHEM samplers do.
         """
+        if cls_score is None or bbox_pred is None:
+            missing = 'cls_score' if cls_score is None else 'bbox_pred'
+            raise ValueError(
+                f'{type(self).__name__} ranks scores and boxes together, so it needs both: '
+                f'{missing} is None'
+            )
         if reduction_override is not None:
             raise ValueError(
                 f'{type(self).__name__} ranks proposals together, so none has a loss of its own: '

@@ -32,6 +32,8 @@ KIN = {
     'RankingRPNHead': ('RPNHead', {**TWO_RATIOS, **DECODED, 'feat_channels': CHANNELS}),
     'RankingATSSHead': ('ATSSHead', {**ANCHORS, **TOWER}),
     'RankingFoveaHead': ('FoveaHead', {**FOVEA, **TOWER}),
+    'RankingFCOSHead': ('FCOSHead', {**FCOS, **TOWER}),
+    'RankingGFLHead': ('GFLHead', {**ANCHORS, **TOWER, 'reg_max': 8}),
     'OwnFCOSHead': ('FCOSHead', {**FCOS, **TOWER}),
     'OwnGFLHead': ('GFLHead', {**ANCHORS, **TOWER, 'reg_max': 8, 'reg_decoded_bbox': True}),
 }
@@ -40,9 +42,9 @@ KINDS = {kind: (kind, {}) for kind in KIN} | {'deform': ('RankingFoveaHead', DEF
 
 
 def _train_cfg(kind):
-    if kind in ('RankingFoveaHead', 'OwnFCOSHead'):
+    if kind in ('RankingFoveaHead', 'RankingFCOSHead', 'OwnFCOSHead'):
         return {}
-    assigner = ATSS if kind in ('RankingATSSHead', 'OwnGFLHead') else MAX_IOU
+    assigner = ATSS if kind in ('RankingATSSHead', 'RankingGFLHead', 'OwnGFLHead') else MAX_IOU
     sampler = {'sampler': {'type': 'PseudoSampler'}}
     return {'assigner': assigner, **sampler, 'allowed_border': -1, 'pos_weight': -1}
 
@@ -64,7 +66,7 @@ def kin(kind, **changes):
         parameter.data.normal_(std=0.1)
     for name in ('loss_cls', 'loss_bbox', 'reg_decoded_bbox'):
         changes.pop(name, None)
-    focal = {**FOCAL_LOSSES, **(QUALITY if kind == 'OwnGFLHead' else {})}
+    focal = {**FOCAL_LOSSES, **(QUALITY if stock_kind == 'GFLHead' else {})}
     stock = _build({'type': stock_kind, **config, **focal, **changes})
     weights = {
         **stock.state_dict(),

@@ -9,7 +9,7 @@ from mmengine.config import ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.structures import InstanceData
 from test_kin_heads import by_hand
-from tiny_heads import CHANNELS, STRIDES, batch, boxes_of, features
+from tiny_heads import ATSS, CHANNELS, STRIDES, batch, boxes_of, features
 from torch import nn
 
 from mmdet_alrp.models.dense_heads import RankingHeadMixin
@@ -21,6 +21,8 @@ from mmdet_alrp.ranking import average_precision_loss, rank_sort_loss
 AP = {'type': 'APLoss', 'use_sigmoid': True}
 SMOOTH_L1 = {'type': 'SmoothL1Loss', 'beta': 0.11}
 ENCODED = {'loss_cls': AP, 'loss_bbox': SMOOTH_L1, 'reg_decoded_bbox': False}
+ATSS_CFG = {'assigner': ATSS, 'allowed_border': -1}
+CENTERNESS = {'type': 'CrossEntropyLoss', 'use_sigmoid': True}
 HALVES = [[0.0, 0, 8, 8], [0, 0, 8, 4]]  # of one another
 
 
@@ -181,11 +183,17 @@ def test_proposals_come_with_the_losses_of_the_rpn():
     assert all(isinstance(image, InstanceData) for image in found)
 
 
-def test_atss_head_has_no_centerness():
-    head, _ = kin('RankingATSSHead')
+@pytest.mark.parametrize('kind', ['RankingATSSHead', 'RankingFCOSHead', 'OwnFCOSHead'])
+def test_there_is_no_centerness(kind):
+    head, _ = kin(kind)
     assert not any('centerness' in name for name in head.state_dict())
-    assert not hasattr(head, 'loss_centerness')
-    assert len(head(features())) == 2
+    outputs = head.eval()(features())
+    assert len(outputs) == 2
+    # without it, the scores of the detections are those of the ranking
+    metas = [{**meta, 'ori_shape': (64, 64), 'scale_factor': (1, 1)} for meta in batch()[1]]
+    for image, found in enumerate(head.predict_by_feat(*outputs, batch_img_metas=metas)):
+        best = max(level[image].max() for level in outputs[0]).sigmoid()
+        torch.testing.assert_close(found.scores.max(), best)
 
 
 @pytest.mark.parametrize(
@@ -196,6 +204,9 @@ def test_atss_head_has_no_centerness():
         ('RankingFoveaHead', {'reg_decoded_bbox': False}, 'set reg_decoded_bbox=True'),
         ('RankingFoveaHead', {'loss_cls': {'type': 'APLoss'}}, 'needs use_sigmoid=True'),
         ('OwnGFLHead', {'reg_decoded_bbox': False}, 'set reg_decoded_bbox=True'),
+        ('RankingGFLHead', {'reg_decoded_bbox': False}, 'set reg_decoded_bbox=True'),
+        ('RankingFCOSHead', {'loss_centerness': CENTERNESS}, 'set loss_centerness=None'),
+        ('RankingATSSHead', {'train_cfg': {**ATSS_CFG, 'pos_weight': 2}}, 'pos_weight=-1, got 2'),
         ('OwnFCOSHead', {'loss_bbox': {'type': 'IoULoss'}}, "got mode='log'"),
         ('OwnFCOSHead', {'loss_cls': {'type': 'FocalLoss', 'use_sigmoid': True}}, 'got FocalLoss'),
     ],

@@ -88,7 +88,7 @@ def test_perfect_boxes_and_scores_of_nothing_leave_finite_gradients(weighted):
 def test_what_the_head_must_give():
     with pytest.raises(TypeError, match='needs the IoUs'):
         run(RankSortLoss(), ious=None)
-    with pytest.raises(TypeError, match='needs box_scores.* score_weighted_boxes=False'):
+    with pytest.raises(TypeError, match=r'needs box_scores.* score_weighted_boxes=False'):
         run(RankSortLoss(), scores=None)
     run(RankSortLoss(score_weighted_boxes=False), scores=None)
 

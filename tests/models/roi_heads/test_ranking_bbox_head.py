@@ -234,6 +234,36 @@ def test_ious_of_rank_and_sort_are_those_of_the_decoded_boxes(agnostic, monkeypa
     torch.testing.assert_close(losses['loss_bbox'], losses['loss_cls'])
 
 
+@pytest.mark.parametrize('missing', ['cls_score', 'bbox_pred'])
+def test_scores_without_boxes_are_refused(missing):
+    """MMDetection's box heads take None for either."""
+    head = build(box_head())
+    results = sampled(proposals(), truths())
+    rois = bbox2roi([result.priors for result in results])
+    outputs = dict(zip(('cls_score', 'bbox_pred'), head(roi_features(rois)), strict=True))
+    with pytest.raises(ValueError, match=f'needs both: {missing} is None'):
+        head.loss(**{**outputs, missing: None}, rois=rois, **targets_of(head, results))
+
+
+def targets_of(head, results):
+    names = ('labels', 'label_weights', 'bbox_targets', 'bbox_weights')
+    return dict(zip(names, head.get_targets(results, CFG), strict=True))
+
+
+@pytest.mark.parametrize(('pos_weight', 'fits'), [(-1, True), (0, True), (1.0, True), (3.0, False)])
+def test_a_weight_of_positives_is_refused(pos_weight, fits):
+    head = build(box_head())
+    results = sampled(proposals(), truths())
+    rois = bbox2roi([result.priors for result in results])
+    cfg = ConfigDict({**RCNN, 'pos_weight': pos_weight})
+    outputs = head(roi_features(rois))
+    if fits:
+        head.loss_and_target(*outputs, rois, results, cfg)
+        return
+    with pytest.raises(ValueError, match=r'pos_weight=-1, got 3\.0'):
+        head.loss_and_target(*outputs, rois, results, cfg)
+
+
 def test_a_reduction_is_refused():
     head = build(box_head())
     results = sampled(proposals(), truths())
