@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from mmdet.structures.bbox import bbox_overlaps, get_box_tensor
 from mmengine.logging import print_log
-from torch import Tensor, int8
+from torch import Tensor
 
+from mmdet_alrp.criteria import class_targets, largest_scores, positives_of
 from mmdet_alrp.ranking import at_least_float32
 
 from .loss_recorder import Gathered, gather, recording
@@ -97,24 +98,19 @@ class RankingHeadMixin:
             ``loss_cls``, ``loss_bbox`` and what the ranking loss logs, scalars by name.
         """
         scores, labels = gathered.cls_score, gathered.labels
-        takes_part = gathered.label_weights > 0
-        is_pos = (labels >= 0) & (labels < scores.size(1)) & takes_part
-        pos_index = is_pos.nonzero().squeeze(1)
-        targets = labels.new_zeros(scores.shape, dtype=int8)
-        targets.masked_fill_(~takes_part.unsqueeze(1), -1)
-        targets[pos_index, labels[pos_index]] = 1
+        class_indices = labels.clamp(min=-1).masked_fill(~(gathered.label_weights > 0), -1)
+        pos_index = positives_of(scores, class_indices)
+        targets = class_targets(class_indices, scores.size(1), pos_index)
         self._watch_positives(len(pos_index))
 
         box_losses, ious = self._measure_boxes(gathered, pos_index)
         more = {}
         if self.loss_cls.needs_box_scores:
-            more['box_scores'] = scores.detach()[pos_index].float().sigmoid().amax(1)
+            more['box_scores'] = largest_scores(scores, pos_index)
         if gathered.images is not None:
             images = gathered.images.unsqueeze(1).expand(scores.shape).reshape(-1)
             more.update(images=images, num_images=gathered.num_images)
-        ranked = self.loss_cls(
-            scores.reshape(-1), targets.reshape(-1), box_losses, ious=ious, **more
-        )
+        ranked = self.loss_cls(scores.reshape(-1), targets, box_losses, ious=ious, **more)
         # The logits too: one that is not a number may hide in a bin that no positive looks at.
         parts = (scores, ranked.loss_cls, ranked.loss_bbox)
         self.last_losses_finite = torch.stack([part.detach().isfinite().all() for part in parts])

@@ -1,11 +1,9 @@
 """Registered ranking losses."""
 
-from .alrp_loss import ALRPLoss
-from .average_precision_loss import APLoss, NDCGLoss
-from .balanced_loss import BalancedRankingLoss
-from .rank_sort_loss import RankSortLoss
-from .ranking_loss import RankedLosses, RankingLoss
-from .self_balance import SelfBalance
+from mmdet_alrp.criteria import RankedLosses, SelfBalance
+
+from .ranking_loss import BalancedRankingLoss, RankingLoss
+from .registered import ALRPLoss, APLoss, NDCGLoss, RankSortLoss
 
 __all__ = [
     'ALRPLoss',

@@ -1,69 +1,33 @@
-"""What the registered ranking losses share: keywords, scopes, and how boxes are weighted."""
+"""What makes a ranking criterion a loss of MMDetection's heads."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
-from mmdet_alrp.ranking import Ranking, RankingOptions, at_least_float32, rank, zero_loss
+from mmdet_alrp.criteria import BalancedCriterion, PositiveBoxes, RankedLosses, RankingCriterion
 
-# Largest value of the box losses that measure localisation as 1 - (generalised) IoU.
-BOX_LOSS_RANGE = {'IoULoss': 1.0, 'GIoULoss': 2.0, 'DIoULoss': 2.0, 'CIoULoss': 2.0}
-SCOPES = ('process', 'image', 'global')
-
-
-class RankedLosses(NamedTuple):
-    """What a ranking loss hands back to its head.
-
-    Attributes:
-        loss_cls: Weighted classification loss, a scalar.
-        loss_bbox: Weighted and balanced box loss, a scalar.
-        log: Further scalars for the training log, detached; no name contains "loss".
-    """
-
-    loss_cls: Tensor
-    loss_bbox: Tensor
-    log: dict[str, Tensor]
+# MMDetection's box losses that measure localisation, and what the criteria call them.
+BOX_LOSS_NAMES = {'IoULoss': 'iou', 'GIoULoss': 'giou', 'DIoULoss': 'diou', 'CIoULoss': 'ciou'}
 
 
-class PositiveBoxes(NamedTuple):
-    """What a head measured on the boxes of its positives, in their order.
+class RankingLoss(RankingCriterion):
+    """Mixin for registered losses; must come first: ``class MyLoss(RankingLoss, MyCriterion)``.
 
-    Attributes:
-        losses: Unreduced box losses, shape (num_pos,).
-        ious: IoU of each box with its target, shape (num_pos,), if the loss asks for it.
-        scores: Largest class score of each prior, shape (num_pos,), if the loss asks for it.
-    """
-
-    losses: Tensor
-    ious: Tensor | None
-    scores: Tensor | None
-
-
-class RankingLoss(nn.Module):
-    """Base of the registered ranking losses; stands in the ``loss_cls`` of a ranking head.
-
-    A subclass says in ``_losses`` what is made of a ranking.
+    The loss stands in the ``loss_cls`` of a ranking head. It ranks as its criterion does; the boxes
+    are measured by the head's ``loss_bbox``.
 
     Args:
-        delta: Half-width of the smoothed step, in logits; 0 gives the hard step.
-        scope: What is one ranking: all predictions of a 'process' (as published), those of an
-            'image' (the loss is the mean over the images), or those of all processes, 'global'.
-        error_skew: Exponent g of the error distribution ``p(j | i) ~ sigmoid(s_j)^g H(x_ij)``; 0 is
-            the published uniform one, larger ones blame negatives of high score.
-        loss_weight: Factor of the classification and of the box loss.
         use_sigmoid: Must be True; MMDetection's heads size their classifier by it.
+        **kwargs: As the criterion, without ``box_loss``.
 
     Raises:
-        ValueError: If ``delta``, ``error_skew`` or ``loss_weight`` is not a finite number >= 0,
-            ``scope`` is unknown or ``use_sigmoid`` is False.
+        ValueError: If ``use_sigmoid`` is False; else as the criterion.
+        TypeError: If there is a ``box_loss``.
     """
 
-    needs_ious = False  # whether forward() wants the IoUs of boxes and targets
-    needs_box_scores = False  # whether forward() wants the largest class score of each positive
     needs_boxes = False  # whether box losses must be of decoded boxes
 
     # What MMDetection's BBoxHead asks a loss: a classifier without a background column.
@@ -71,28 +35,13 @@ class RankingLoss(nn.Module):
     custom_activation = True
     custom_accuracy = True
 
-    def __init__(
-        self,
-        delta: float = 1.0,
-        scope: str = 'process',
-        error_skew: float = 0.0,
-        loss_weight: float = 1.0,
-        use_sigmoid: bool = True,
-    ) -> None:
-        super().__init__()
+    def __init__(self, use_sigmoid: bool = True, **kwargs: Any) -> None:
         name = type(self).__name__
         if not use_sigmoid:
             raise ValueError(f'{name} ranks independent class scores: use_sigmoid must be True')
-        if scope not in SCOPES:
-            raise ValueError(f'scope must be one of {", ".join(SCOPES)}, got {scope!r}')
-        numbers = {'delta': delta, 'error_skew': error_skew, 'loss_weight': loss_weight}
-        for keyword, value in numbers.items():
-            if not 0 <= value < float('inf'):
-                raise ValueError(f'{keyword} must be a finite number >= 0, got {value}')
-        self.delta = delta
-        self.scope = scope
-        self.error_skew = error_skew
-        self.loss_weight = loss_weight
+        if 'box_loss' in kwargs:
+            raise TypeError(f"{name} takes no box_loss: set the head's loss_bbox")
+        super().__init__(**kwargs)
 
     def check_box_loss(self, loss_bbox: nn.Module, decoded: bool) -> None:
         """Refuse a box loss that does not fit this ranking loss.
@@ -107,7 +56,7 @@ class RankingLoss(nn.Module):
         name, box_name = type(self).__name__, type(loss_bbox).__name__
         if self.needs_boxes and not decoded:
             raise ValueError(f'{name} measures localisation on boxes: set reg_decoded_bbox=True')
-        if not decoded and box_name in BOX_LOSS_RANGE:
+        if not decoded and box_name in BOX_LOSS_NAMES:
             raise ValueError(f'{box_name} compares boxes, not deltas: set reg_decoded_bbox=True')
 
     def forward(
@@ -133,7 +82,8 @@ class RankingLoss(nn.Module):
             num_images: Number of images.
             box_scores: Largest class score of each positive, after the sigmoid, shape (num_pos,);
                 if ``needs_box_scores``.
-            **mmdet_keywords: Must stay empty; a head that does not rank is known by them.
+            **mmdet_keywords: Unexpected keywords raise TypeError: only a head that does not rank
+                passes any.
 
         Returns:
             Both losses and what is to be logged; without positives the losses are 0 and still
@@ -149,48 +99,8 @@ class RankingLoss(nn.Module):
                 f'{type(self).__name__} needs a ranking head, such as RankingRetinaHead in place '
                 'of RetinaHead (docs/own_head.md: any head of your own in two lines)'
             )
-        group = True if self.scope == 'global' and _world_size() > 1 else None
-        if self.scope != 'image':
-            images = num_images = None
-        elif images is None:
-            raise TypeError(f"{type(self).__name__} with scope='image' needs the logits' images")
-        logits, box_losses = at_least_float32(logits), at_least_float32(box_losses)
-        options = RankingOptions(self.error_skew, images, num_images, group)
         boxes = PositiveBoxes(box_losses, ious, box_scores)
-        losses = self._weighted(self._rank(logits, targets, options, boxes))
-        if group is None:
-            return losses
-        # DistributedDataParallel averages gradients over processes; the parts of one ranking that
-        # the processes hold must add up.
-        return losses._replace(
-            loss_cls=_scale_gradient(losses.loss_cls, _world_size()),
-            loss_bbox=_scale_gradient(losses.loss_bbox, _world_size()),
-        )
-
-    def _rank(
-        self, logits: Tensor, targets: Tensor, options: RankingOptions, boxes: PositiveBoxes
-    ) -> RankedLosses:
-        """Rank and make the losses, without ``loss_weight``."""
-        ranking = rank(logits, targets, self.delta, options, box_losses=boxes.losses)
-        if ranking is None:
-            return self._losses_without_positives(logits, boxes.losses)
-        return self._losses(logits, ranking, boxes.losses, boxes.ious)
-
-    def _losses(
-        self, logits: Tensor, ranking: Ranking, box_losses: Tensor, ious: Tensor | None
-    ) -> RankedLosses:
-        """Make the losses, without ``loss_weight``, of a ranking."""
-        raise TypeError(f'{type(self).__name__} does not say what it makes of a ranking')
-
-    def _losses_without_positives(self, logits: Tensor, box_losses: Tensor) -> RankedLosses:
-        """Make zero losses that are connected to what they are given."""
-        return RankedLosses(zero_loss(logits), box_losses.sum(), {})
-
-    def _weighted(self, losses: RankedLosses) -> RankedLosses:
-        return losses._replace(
-            loss_cls=self.loss_weight * losses.loss_cls,
-            loss_bbox=self.loss_weight * losses.loss_bbox,
-        )
+        return self.rank_flat(logits, targets, boxes, images, num_images)
 
     def get_cls_channels(self, num_classes: int) -> int:
         """Return how many logits a box head predicts: one a class."""
@@ -206,10 +116,12 @@ class RankingLoss(nn.Module):
         return {}
 
 
-def _world_size() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+class BalancedRankingLoss(RankingLoss, BalancedCriterion):
+    """A registered ranking loss whose box loss is multiplied by a self-balance ratio.
 
+    A subclass says in ``_parts`` what its classification and its box loss are.
 
-def _scale_gradient(loss: Tensor, factor: float) -> Tensor:
-    """Return ``loss`` with ``factor`` times its gradient."""
-    return loss.detach() + factor * (loss - loss.detach())
+    Args:
+        **kwargs: ``use_sigmoid`` as :class:`RankingLoss`, others as
+            :class:`~mmdet_alrp.criteria.BalancedCriterion`, without ``box_loss``.
+    """

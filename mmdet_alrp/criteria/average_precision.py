@@ -1,10 +1,9 @@
-"""The registered AP and NDCG losses: a ranking loss beside an ordinary box loss."""
+"""The AP and NDCG criteria: a ranking loss beside an ordinary box loss."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from mmdet.registry import MODELS
 from torch import Tensor
 
 from mmdet_alrp.ranking import (
@@ -15,19 +14,19 @@ from mmdet_alrp.ranking import (
     ndcg_terms,
 )
 
-from .balanced_loss import BalancedRankingLoss
+from .balanced import BalancedCriterion
 
 
-@MODELS.register_module()
-class APLoss(BalancedRankingLoss):
-    """Average Precision Loss; the box loss, of any kind, is its mean over the positives.
+class APCriterion(BalancedCriterion):
+    """Average Precision Loss; the box loss is its mean over the positives.
 
     Args:
         delta: Half-width of the smoothed step, in logits.
         interpolated: Take for each positive the best precision among the positives scored at or
             below it, as published; False takes its own precision.
-        **kwargs: ``self_balance`` (False) and ``initial_ratio`` as :class:`BalancedRankingLoss`;
-            ``scope``, ``error_skew``, ``loss_weight`` and ``use_sigmoid`` as :class:`RankingLoss`.
+        **kwargs: ``self_balance`` (False), ``initial_ratio`` and ``balance_every`` as
+            :class:`BalancedCriterion`; ``scope``, ``error_skew``, ``loss_weight`` and ``box_loss``
+            as :class:`RankingCriterion`.
 
     Reference:
         Chen et al., CVPR 2019, arXiv:1904.06373; with other box losses and self-balancing: Oksuz
@@ -47,14 +46,13 @@ class APLoss(BalancedRankingLoss):
         return error_driven_loss(logits, ranking, terms), ranking.mean(box_losses)
 
 
-@MODELS.register_module()
-class NDCGLoss(BalancedRankingLoss):
+class NDCGCriterion(BalancedCriterion):
     """Normalised Discounted Cumulative Gain Loss; the box loss is its mean over the positives.
 
     Args:
-        **kwargs: ``delta`` (1), ``scope``, ``error_skew``, ``loss_weight`` and ``use_sigmoid`` as
-            :class:`RankingLoss`; ``self_balance`` (False) and ``initial_ratio`` as
-            :class:`BalancedRankingLoss`.
+        **kwargs: ``delta`` (1), ``scope``, ``error_skew``, ``loss_weight`` and ``box_loss`` as
+            :class:`RankingCriterion`; ``self_balance`` (False), ``initial_ratio`` and
+            ``balance_every`` as :class:`BalancedCriterion`.
 
     Reference:
         Oksuz et al., NeurIPS 2020, arXiv:2009.13592, Appendix on ranking measures.

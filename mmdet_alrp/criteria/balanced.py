@@ -1,4 +1,4 @@
-"""Ranking losses that can balance their box loss by themselves."""
+"""Ranking criteria that can balance their box loss by themselves."""
 
 from __future__ import annotations
 
@@ -8,31 +8,38 @@ from torch import Tensor
 
 from mmdet_alrp.ranking import Ranking
 
-from .ranking_loss import RankedLosses, RankingLoss
+from .criterion import RankedLosses, RankingCriterion
 from .self_balance import SelfBalance
 
 
-class BalancedRankingLoss(RankingLoss):
-    """A ranking loss whose box loss is multiplied by a self-balance ratio.
+class BalancedCriterion(RankingCriterion):
+    """A criterion whose box loss is multiplied by a self-balance ratio.
 
     A subclass says in ``_parts`` what its classification and its box loss are.
 
     Args:
-        self_balance: Let :class:`~mmdet_alrp.engine.hooks.SelfBalanceHook` set the weight of the
-            box loss; False keeps it fixed.
-        initial_ratio: Weight of the box loss in the first epoch, or, without self-balancing, in all
-            of them; None is 50 with and 1 without self-balancing.
-        **kwargs: As :class:`RankingLoss`.
+        self_balance: Let the ratio follow the course of training; False keeps it fixed.
+        initial_ratio: Weight of the box loss in the first period, or, without self-balancing, for
+            good; None is 50 with and 1 without self-balancing.
+        balance_every: Set the ratio every so many calls in training, without a hook; None leaves
+            it to :class:`~mmdet_alrp.engine.hooks.SelfBalanceHook` or to calls of
+            ``balance.end_period``.
+        **kwargs: As :class:`RankingCriterion`.
 
     Raises:
-        ValueError: If ``initial_ratio`` is not positive; else as :class:`RankingLoss`.
+        ValueError: If ``initial_ratio`` or ``balance_every`` is not positive, or ``balance_every``
+            comes without ``self_balance``; else as :class:`RankingCriterion`.
     """
 
     def __init__(
-        self, self_balance: bool = False, initial_ratio: float | None = None, **kwargs: Any
+        self,
+        self_balance: bool = False,
+        initial_ratio: float | None = None,
+        balance_every: int | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.balance = SelfBalance(self_balance, initial_ratio)
+        self.balance = SelfBalance(self_balance, initial_ratio, balance_every)
 
     def _losses(
         self, logits: Tensor, ranking: Ranking, box_losses: Tensor, ious: Tensor | None

@@ -1,11 +1,10 @@
-"""The registered Rank & Sort Loss."""
+"""The Rank & Sort criterion."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from mmdet.registry import MODELS
 from torch import Tensor
 
 from mmdet_alrp.ranking import (
@@ -16,11 +15,10 @@ from mmdet_alrp.ranking import (
     zero_loss,
 )
 
-from .ranking_loss import PositiveBoxes, RankedLosses, RankingLoss
+from .criterion import PositiveBoxes, RankedLosses, RankingCriterion
 
 
-@MODELS.register_module(name=['RankSortLoss', 'RSLoss'])
-class RankSortLoss(RankingLoss):
+class RankSortCriterion(RankingCriterion):
     """Rank & Sort Loss: positives above negatives, and among positives by the IoU of their boxes.
 
     The box loss is a mean over the positives in which each weighs as much as its largest class
@@ -31,8 +29,8 @@ class RankSortLoss(RankingLoss):
     Args:
         delta: Half-width of the smoothed step, in logits.
         score_weighted_boxes: Weigh boxes by their scores, as published; False takes a plain mean.
-        **kwargs: ``scope``, ``error_skew``, ``loss_weight`` and ``use_sigmoid`` as
-            :class:`RankingLoss`.
+        **kwargs: ``scope``, ``error_skew``, ``loss_weight`` and ``box_loss`` as
+            :class:`RankingCriterion`.
 
     Reference:
         Oksuz et al., ICCV 2021, arXiv:2107.11669; the weights of the boxes and the IoU of 0 as in
@@ -40,7 +38,6 @@ class RankSortLoss(RankingLoss):
     """
 
     needs_ious = True
-    needs_boxes = True
 
     def __init__(
         self, delta: float = 0.5, score_weighted_boxes: bool = True, **kwargs: Any
@@ -51,11 +48,12 @@ class RankSortLoss(RankingLoss):
     def _rank(
         self, logits: Tensor, targets: Tensor, options: RankingOptions, boxes: PositiveBoxes
     ) -> RankedLosses:
+        name = type(self).__name__
         if boxes.ious is None:
-            raise TypeError('RankSortLoss needs the IoUs of the positives')
+            raise TypeError(f'{name} needs the IoUs of the positives')
         if self.needs_box_scores and boxes.scores is None:
             raise TypeError(
-                'RankSortLoss needs box_scores, the largest class score of each positive; '
+                f'{name} needs box_scores, the largest class score of each positive; '
                 'score_weighted_boxes=False does without'
             )
         ranking, ious = rank_by_iou(

@@ -1,0 +1,107 @@
+"""The ranking criteria, registered as losses of MMDetection's heads.
+
+Each takes the arguments of its criterion, without ``box_loss``, and ``use_sigmoid``.
+"""
+
+from __future__ import annotations
+
+from mmdet.registry import MODELS
+from torch import nn
+
+from mmdet_alrp.criteria import ALRPCriterion, APCriterion, NDCGCriterion, RankSortCriterion
+from mmdet_alrp.criteria.box_losses import BOX_LOSS_RANGE
+
+from .ranking_loss import BOX_LOSS_NAMES, RankingLoss
+
+
+@MODELS.register_module(name=['ALRPLoss', 'aLRPLoss'])
+class ALRPLoss(RankingLoss, ALRPCriterion):
+    """Average Localisation-Recall-Precision Loss with self-balancing.
+
+    It stands in a head's ``loss_cls``; the head's ``loss_bbox`` is one of IoULoss (linear),
+    GIoULoss, DIoULoss and CIoULoss and tells the localisation errors.
+
+    Args:
+        **kwargs: ``delta`` (1), ``tau`` (0.5), ``self_balance`` (True), ``initial_ratio``,
+            ``balance_every``, ``scope``, ``error_skew`` and ``loss_weight`` as
+            :class:`~mmdet_alrp.criteria.ALRPCriterion`; ``use_sigmoid`` must be True.
+
+    Reference:
+        Oksuz et al., NeurIPS 2020, arXiv:2009.13592.
+    """
+
+    needs_boxes = True
+
+    def check_box_loss(self, loss_bbox: nn.Module, decoded: bool) -> None:
+        """Refuse a box loss that gives no localisation error, and learn the range of a good one.
+
+        Args:
+            loss_bbox: The head's box loss.
+            decoded: Whether the head hands it boxes, and not the deltas of a box coder.
+
+        Raises:
+            ValueError: If it is not one of the known ones, not linear, not of weight 1 or not of
+                decoded boxes.
+        """
+        name = type(loss_bbox).__name__
+        if name not in BOX_LOSS_NAMES:
+            raise ValueError(
+                f'ALRPLoss needs a loss_bbox of {", ".join(BOX_LOSS_NAMES)} to measure '
+                f'localisation, got {name}'
+            )
+        super().check_box_loss(loss_bbox, decoded)
+        if getattr(loss_bbox, 'mode', 'linear') != 'linear':
+            raise ValueError(
+                f"ALRPLoss needs IoULoss(mode='linear') to measure localisation as 1 - IoU, "
+                f'got mode={loss_bbox.mode!r}'
+            )
+        if loss_bbox.loss_weight != 1:
+            raise ValueError(
+                'loss_bbox of a head with ALRPLoss must have loss_weight=1.0 (its weight is the '
+                f'self-balance ratio), got {loss_bbox.loss_weight}'
+            )
+        self._box_loss_range = BOX_LOSS_RANGE[BOX_LOSS_NAMES[name]]
+
+
+@MODELS.register_module()
+class APLoss(RankingLoss, APCriterion):
+    """Average Precision Loss; the box loss, of any kind, is its mean over the positives.
+
+    Args:
+        **kwargs: ``delta`` (1), ``interpolated`` (True), ``self_balance`` (False),
+            ``initial_ratio``, ``balance_every``, ``scope``, ``error_skew`` and ``loss_weight`` as
+            :class:`~mmdet_alrp.criteria.APCriterion`; ``use_sigmoid`` must be True.
+
+    Reference:
+        Chen et al., CVPR 2019, arXiv:1904.06373.
+    """
+
+
+@MODELS.register_module()
+class NDCGLoss(RankingLoss, NDCGCriterion):
+    """Normalised Discounted Cumulative Gain Loss; the box loss is its mean over the positives.
+
+    Args:
+        **kwargs: ``delta`` (1), ``self_balance`` (False), ``initial_ratio``, ``balance_every``,
+            ``scope``, ``error_skew`` and ``loss_weight`` as
+            :class:`~mmdet_alrp.criteria.NDCGCriterion`; ``use_sigmoid`` must be True.
+
+    Reference:
+        Oksuz et al., NeurIPS 2020, arXiv:2009.13592, Appendix on ranking measures.
+    """
+
+
+@MODELS.register_module(name=['RankSortLoss', 'RSLoss'])
+class RankSortLoss(RankingLoss, RankSortCriterion):
+    """Rank & Sort Loss: positives above negatives, and among positives by the IoU of their boxes.
+
+    Args:
+        **kwargs: ``delta`` (0.5), ``score_weighted_boxes`` (True), ``scope``, ``error_skew`` and
+            ``loss_weight`` as :class:`~mmdet_alrp.criteria.RankSortCriterion`; ``use_sigmoid``
+            must be True.
+
+    Reference:
+        Oksuz et al., ICCV 2021, arXiv:2107.11669.
+    """
+
+    needs_boxes = True
