@@ -4,6 +4,7 @@ Their hook is left to :mod:`mmdet_alrp.registration`, because hooks take long to
 """
 
 from .image_mask import ImageMaskDataset, ImageMaskError
+from .judged_size import JudgeAtInputSize
 from .saliency import LoadSaliencyMask, SaliencyDataset
 from .semantic import CamVidDataset, ShapesSemanticDataset
 
@@ -11,6 +12,7 @@ __all__ = [
     'CamVidDataset',
     'ImageMaskDataset',
     'ImageMaskError',
+    'JudgeAtInputSize',
     'LoadSaliencyMask',
     'SaliencyDataset',
     'ShapesSemanticDataset',

@@ -23,6 +23,7 @@ def boundary_counts(
     tolerance: int = 5,
     ignore_index: int | None = 255,
     drop_background: bool = False,
+    count_ignored_edges: bool = True,
 ) -> Tensor:
     """Count what BIoU and BF1 need.
 
@@ -35,7 +36,7 @@ def boundary_counts(
         In the target an ignored pixel has no class, so a class ends where ignored pixels begin:
         the masks of VOC part all objects by ignored strips and have no other edges. The prediction
         is taken as it is, since its outlines run inside those strips. There a predicted edge pixel
-        is right if it is near a target edge, and does not count otherwise.
+        is right if it is near a target edge, and wrong otherwise, as in the released code.
 
     Args:
         pred: Predicted class indices, shape (h, w) or (n, h, w); whole numbers of any dtype.
@@ -45,12 +46,14 @@ def boundary_counts(
         ignore_index: Target of pixels that do not count; None counts all.
         drop_background: Let class 0 have no target edges, as was published for VOC: BIoU looks near
             the edges of the other classes, still at all classes, and BF1 averages over the others.
+        count_ignored_edges: Whether predicted edge pixels that are ignored count where no target
+            edge is near; False leaves them out.
 
     Returns:
         int64, shape (7, num_classes), summed over the images. Rows: the three of
         :func:`class_counts` near target edges; predicted edge pixels near a target edge of their
-        class, all predicted edge pixels; target edge pixels near a predicted edge of their class,
-        all target edge pixels.
+        class, predicted edge pixels that count; target edge pixels near a predicted edge of their
+        class, all target edge pixels.
 
     Raises:
         ValueError: If the shapes differ or are those of no image, an index that counts is out of
@@ -76,11 +79,12 @@ def boundary_counts(
     confusion = count_pairs(inside, target, region, num_classes)
     right = pred_edges & _near_own_class(pred, target, target_edges, num_classes, tolerance)
     found = target_edges & _near_own_class(target, pred, pred_edges, num_classes, tolerance)
+    counted = pred_edges if count_ignored_edges else right | (pred_edges & valid)
     rows = [
         torch.bincount(labels[chosen], minlength=num_classes)
         for labels, chosen in (
             (pred, right),
-            (pred, right | (pred_edges & valid)),
+            (pred, counted),
             (target, found),
             (target, target_edges),
         )

@@ -31,6 +31,9 @@ class BoundaryMetric(LabelMapMetric):
         tolerance: How far from an edge is near, in pixels.
         drop_background: Let class 0 have no target edges. Figures published for VOC are of that
             kind, those for Cityscapes, whose class 0 is no background, are not.
+        count_ignored_edges: Take edges that are predicted on ignored pixels, farther than
+            ``tolerance`` from a target edge, for wrong in BF1, as in the released code; False
+            leaves them out.
         **kwargs: Of ``LabelMapMetric``.
 
     Raises:
@@ -42,16 +45,30 @@ class BoundaryMetric(LabelMapMetric):
 
     known_metrics = BOUNDARY_METRICS
 
-    def __init__(self, tolerance: int = 5, drop_background: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        tolerance: int = 5,
+        drop_background: bool = False,
+        count_ignored_edges: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_tolerance(tolerance)
         self.tolerance = tolerance
         self.drop_background = drop_background
+        self.count_ignored_edges = count_ignored_edges
 
     def count(self, pred: Tensor, target: Tensor, num_classes: int) -> Tensor:
         """Return :func:`boundary_counts` of an image, shape (7, c)."""
-        options = self.tolerance, self.ignore_index, self.drop_background
-        return boundary_counts(pred, target, num_classes, *options)
+        return boundary_counts(
+            pred,
+            target,
+            num_classes,
+            self.tolerance,
+            self.ignore_index,
+            self.drop_background,
+            self.count_ignored_edges,
+        )
 
     def figures(self, counts: Tensor) -> dict[str, float]:
         """Return :func:`boundary_metrics` of the summed counts."""

@@ -30,8 +30,12 @@ class AutoSegLoss(SegmentationLoss):
         ``pred`` holds logits; one channel is the foreground of two classes. Sums run over the whole
         batch, means over all classes, for BF1 over those with target edge pixels. A weight counts
         its pixel that many times. Ignored pixels, and those of weight 0, take no part, but a class
-        ends where it meets them, and BF1 allows for predicted edges inside them. A metric with
-        nothing to measure in the batch (no edge, say) adds 0.
+        ends where it meets them, and BF1 judges predicted edges inside them, each pixel with a
+        weight of 1. A metric with nothing to measure in the batch (no edge, say) adds 0.
+
+        The means of mIoU, mAcc and BIoU run over all classes, present or not: one that is absent
+        from the batch scores 0. So the loss of a perfect prediction is 1 - 2/21 = .905 where 2 of
+        21 classes are there. That part is constant and has no gradient.
 
     BIoU or BF1 alone ruins the regions; target it together with a metric of regions, as in
     ``dict(mIoU=1, BIoU=1)``.
@@ -51,6 +55,9 @@ class AutoSegLoss(SegmentationLoss):
             edges.
         drop_background: Let class 0 have no target edges, as was published for VOC: BIoU looks near
             the edges of the other classes, still at all classes, and BF1 averages over the others.
+        count_ignored_edges: Take edges that are predicted on ignored pixels, farther than
+            ``tolerance`` from a target edge, for wrong in BF1, as in the released code; False
+            leaves them out. Goes with the same option of ``BoundaryMetric``.
         loss_weight: Factor on the loss.
         loss_name: Key in the log; it must start with ``loss_`` for MMSegmentation to train with it.
         ignore_index: Label of pixels to leave out, for calls that name none.
@@ -74,6 +81,7 @@ class AutoSegLoss(SegmentationLoss):
         loss_weight: float = 1.0,
         loss_name: str = 'loss_auto_seg',
         ignore_index: int = 255,
+        count_ignored_edges: bool = True,
     ) -> None:
         super().__init__(loss_weight, loss_name, ignore_index)
         check_tolerance(tolerance)
@@ -85,6 +93,7 @@ class AutoSegLoss(SegmentationLoss):
         }
         self.tolerance = tolerance
         self.drop_background = drop_background
+        self.count_ignored_edges = count_ignored_edges
         boundary = [SURROGATES[metric].boundary for metric in self.metric_weights]
         self.spatial_dims = 2 if any(boundary) else None
         if all(boundary):
@@ -98,7 +107,12 @@ class AutoSegLoss(SegmentationLoss):
     def compute(self, pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """Return the weighted sum of one minus each metric; arguments as in the base class."""
         soft = SoftPrediction(
-            self._probabilities(pred, weight), target, weight, self.tolerance, self.drop_background
+            self._probabilities(pred, weight),
+            target,
+            weight,
+            self.tolerance,
+            self.drop_background,
+            self.count_ignored_edges,
         )
         losses = [
             factor * (1 - SURROGATES[metric].score(soft, self.parameters_of[metric].curves))

@@ -28,6 +28,8 @@ class SoftPrediction:
         weights: How often a pixel counts, float, shape (N, ...); 0 takes it out.
         tolerance: Pixels around a target edge that belong to it, for the boundary metrics.
         drop_background: Let class 0 have no target edges.
+        count_ignored_edges: Whether BF1 takes predicted edges on ignored pixels for wrong where no
+            target edge is near.
     """
 
     probs: Tensor
@@ -35,6 +37,7 @@ class SoftPrediction:
     weights: Tensor
     tolerance: int = 5
     drop_background: bool = False
+    count_ignored_edges: bool = True
 
     @cached_property
     def target_probs(self) -> Tensor:
@@ -122,18 +125,19 @@ def boundary_f1(soft: SoftPrediction, curves: Sequence[Curve]) -> Tensor:
     The predicted edge is XOR = OR - AND of the probabilities and their min-pooled selves, no less
     than 0; its four curves are AND's of the probability and of the min-pooled one, then OR's. A
     class's precision is the share of predicted edge inside the dilated target edge, its recall the
-    share of target edge inside the dilated predicted one. The prediction is taken as it is where
-    ignored, since its edges run inside ignored strips; there they are right if near a target edge
-    and do not count otherwise.
+    share of target edge inside the dilated predicted one. Predicted edges run inside ignored strips
+    too, and so the prediction is taken as it is there, each pixel with a weight of 1: an edge is
+    right if near a target edge, and wrong otherwise, as in the released code. Without
+    ``count_ignored_edges`` it is not wrong there but takes no part.
     """
     on_edge = replace(soft, weights=soft.weights * soft.edges)
+    everywhere = replace(soft, weights=soft.weights.masked_fill(~soft.valid, 1))
     predicted = _soft_edges(soft.probs, curves)
-    right = predicted * dilate(_one_hot(soft) & soft.edges.unsqueeze(1), soft.tolerance)
-    right_where_ignored = replace(soft, weights=(~soft.valid).double()).sum_by_class(right)
-    precision = _ratio(
-        soft.sum_by_class(right) + right_where_ignored,
-        soft.sum_by_class(predicted) + right_where_ignored,
-    )
+    near = dilate(_one_hot(soft) & soft.edges.unsqueeze(1), soft.tolerance)
+    counted = predicted
+    if not soft.count_ignored_edges:
+        counted = predicted * (near | soft.valid.unsqueeze(1))
+    precision = _ratio(everywhere.sum_by_class(predicted * near), everywhere.sum_by_class(counted))
     reached = soft.of_target(soft_dilate(predicted, soft.tolerance))
     recall = _ratio(on_edge.sum_by_target(reached), on_edge.counts)
     has_edge = on_edge.counts > 0

@@ -153,11 +153,13 @@ class PPO(SearchAlgorithm):
             released one, for 32 samples a round. With 8 the mean overshoots, far beyond where the
             ratios are clipped: take .05.
         baseline: What is taken off the rewards: 'mean', that of the round, as in the paper, or
-            'centre', the reward of the mean itself as a further, last sample of the round, as in
-            the released settings.
+            'centre', the reward of the policy's mean, which is then one of the ``samples``, the
+            last, as in the released settings.
         ratio: What is clipped: 'joint', the ratio of the densities of whole samples, as in the
             paper, or 'parameter', that of each of their numbers for itself, as released. It lets
             the mean go farther in a round.
+        keep_adam: Go on with Adam's moments from round to round, as in the released code, instead
+            of starting anew for the objective of each round.
         seed: Seed of the random stream.
         start: Mean of the first round, ``space.size`` numbers in (0, 1); None is ``space.start``.
 
@@ -182,6 +184,7 @@ class PPO(SearchAlgorithm):
         ratio: str = 'joint',
         seed: int = 0,
         start: Sequence[float] | None = None,
+        keep_adam: bool = False,
     ) -> None:
         super().__init__(space, samples, seed)
         for key, value in (('sigma', sigma), ('lr', lr), ('clip', clip)):
@@ -191,10 +194,18 @@ class PPO(SearchAlgorithm):
         _check_whole('updates', updates, 1)
         _check_choice('baseline', baseline, _BASELINES)
         _check_choice('ratio', ratio, _RATIOS)
-        if baseline == 'mean' and samples < 2:
-            raise ValueError("samples must be at least 2: one alone is its own baseline 'mean'")
+        if samples < 2:
+            raise ValueError('samples must be at least 2: one alone is its own baseline')
+        if not isinstance(keep_adam, bool):
+            raise ValueError(f'keep_adam must be True or False, got {keep_adam!r}')
         self.baseline = baseline
-        self._how = {'clip': clip, 'updates': updates, 'lr': lr, 'ratio': ratio}
+        self._how = {
+            'clip': clip,
+            'updates': updates,
+            'lr': lr,
+            'ratio': ratio,
+            'keep_adam': keep_adam,
+        }
         self._policy = Policy(_checked_start(start, space), sigma)
         self._mean: _Sample | None = None
 
@@ -206,13 +217,14 @@ class PPO(SearchAlgorithm):
     def _draw(self) -> torch.Tensor:
         mean = self._policy.mean.detach()
         self._mean = tuple(mean.tolist())
-        drawn = self._policy.sample(self.samples, self._generator)
-        return torch.cat([drawn, mean[None]]) if self.baseline == 'centre' else drawn
+        if self.baseline == 'mean':
+            return self._policy.sample(self.samples, self._generator)
+        drawn = self._policy.sample(self.samples - 1, self._generator)
+        return torch.cat([drawn, mean[None]])
 
     def _learn(self, samples: torch.Tensor, rewards: torch.Tensor) -> None:
         baseline = rewards[-1] if self.baseline == 'centre' else rewards.mean()
-        drawn = slice(self.samples)
-        self._policy.improve(samples[drawn], (rewards - baseline)[drawn], **self._how)
+        self._policy.improve(samples, rewards - baseline, **self._how)
 
     def _choose(self, rounds: Sequence[Round]) -> tuple[_Sample, float]:
         """Take the mean of the best round."""

@@ -18,7 +18,7 @@ class Policy:
 
     Convention:
         The logits of the mean are what the optimiser moves, in float64 on the CPU, so the mean
-        stays in [0, 1]. Adam starts anew each round: what is climbed is that round's objective.
+        stays in [0, 1].
 
     Args:
         start: Mean at the beginning, all in (0, 1).
@@ -28,6 +28,7 @@ class Policy:
     def __init__(self, start: Sequence[float], sigma: float) -> None:
         self.logits = torch.tensor(start, dtype=torch.float64).logit().requires_grad_()
         self.sigma = sigma
+        self._adam: torch.optim.Adam | None = None
 
     @property
     def mean(self) -> Tensor:
@@ -55,6 +56,7 @@ class Policy:
         updates: int,
         lr: float,
         ratio: str = 'joint',
+        keep_adam: bool = False,
     ) -> None:
         """Climb the clipped objective from where the samples were drawn.
 
@@ -65,16 +67,19 @@ class Policy:
             updates: Steps of Adam.
             lr: Its learning rate, on the logits of the mean.
             ratio: 'joint', one ratio a sample, or 'parameter', one for each of its numbers.
+            keep_adam: Go on with the moments of the calls before; without it Adam starts anew,
+                since what is climbed is this round's objective.
         """
         before = self.log_prob(samples).detach()
-        optimizer = torch.optim.Adam([self.logits], lr=lr)
+        if self._adam is None or not keep_adam:
+            self._adam = torch.optim.Adam([self.logits], lr=lr)
         for _ in range(updates):
             log_ratio = self.log_prob(samples) - before
             if ratio == 'joint':
                 log_ratio = log_ratio.sum(1, keepdim=True)
-            optimizer.zero_grad()
+            self._adam.zero_grad()
             (-clipped_objective(log_ratio, advantages[:, None], clip)).backward()
-            optimizer.step()
+            self._adam.step()
 
 
 def clipped_objective(log_ratio: Tensor, advantages: Tensor, clip: float) -> Tensor:

@@ -19,7 +19,14 @@ from mmdet_alrp.segmentation.losses.surrogate_parameters import metric_weights
 from .holdout import hold_out
 from .start import LOSS, save_start, start_with_cross_entropy, surrogate_losses
 
-_EVALUATORS = {'RegionMetric': REGION_METRICS, 'BoundaryMetric': BOUNDARY_METRICS}
+# Each with the figures that it measures, and the settings that it shares with the loss
+_EVALUATORS = {
+    'RegionMetric': (REGION_METRICS, ('ignore_index',)),
+    'BoundaryMetric': (
+        BOUNDARY_METRICS,
+        ('ignore_index', 'tolerance', 'drop_background', 'count_ignored_edges'),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -74,8 +81,8 @@ def prepare_proxy(cfg: Config) -> Config:
 
     The training set is split as ``search.holdout`` says: one part trains, the other is judged with
     the validation's transforms, once, at the end. The metrics are those that
-    ``search.target_metric`` needs, with the settings of the loss. Nothing is saved or drawn. A
-    config that is prepared already stays as it is.
+    ``search.target_metric`` needs, with the settings that they have in ``val_evaluator``, else
+    those of the loss. Nothing is saved or drawn. A config that is prepared already stays as it is.
 
     Args:
         cfg: Config with a ``search`` dict; it is not changed.
@@ -97,7 +104,7 @@ def prepare_proxy(cfg: Config) -> Config:
         for key in ('parameterization', 'segments'):
             loss.pop(key, None)
     _split(cfg)
-    cfg.val_evaluator = _evaluators(search.target_metric, losses[0])
+    cfg.val_evaluator = _evaluators(search.target_metric, losses[0], cfg.get('val_evaluator'))
     _leave_out_extras(cfg)
     search.prepared = True
     return cfg
@@ -158,17 +165,19 @@ def _split(cfg: Config) -> None:
         cfg.pop(key, None)
 
 
-def _evaluators(target_metric: str | Mapping[str, float], loss: ConfigDict) -> list[dict]:
+def _evaluators(
+    target_metric: str | Mapping[str, float], loss: ConfigDict, given: Any
+) -> list[dict]:
     targets = metric_weights(target_metric)
+    judges = given if isinstance(given, (list, tuple)) else [given or {}]
     found = []
-    for name, known in _EVALUATORS.items():
-        if not set(known) & set(targets):
+    for name, (figures, shared) in _EVALUATORS.items():
+        if not set(figures) & set(targets):
             continue
-        settings = {'type': f'mmengine.{name}', 'ignore_index': loss.get('ignore_index', 255)}
-        if name == 'BoundaryMetric':
-            settings.update(
-                (key, loss[key]) for key in ('tolerance', 'drop_background') if key in loss
-            )
+        settings = {'type': f'mmengine.{name}'}
+        own = [judge for judge in judges if str(judge.get('type')).rpartition('.')[2] == name]
+        for source in (loss, *own[:1]):
+            settings.update((key, source[key]) for key in shared if key in source)
         found.append(settings)
     return found
 

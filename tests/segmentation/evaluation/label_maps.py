@@ -18,6 +18,28 @@ def random_maps(num_classes, size=(3, 40, 50), seed=0, ignored=0.05):
     return torch.from_numpy(pred), torch.from_numpy(target)
 
 
+def bordered_maps(num_classes, size=(3, 60, 70), seed=0, border=3):
+    """Objects in ignored borders as in the masks of VOC; the prediction is not quite right."""
+    generator = np.random.default_rng(seed)
+    target = np.zeros(size, dtype=np.int64)
+    pred = target.copy()
+    kernel = np.ones((2 * border + 1, 2 * border + 1), dtype=np.uint8)
+    for image in range(size[0]):
+        for _ in range(4):
+            label = int(generator.integers(1, num_classes))
+            centre = [int(generator.integers(5, length - 5)) for length in size[:0:-1]]
+            axes = [int(value) for value in generator.integers(8, 16, 2)]
+            mask, found = np.zeros((2, *size[1:]), dtype=np.uint8)
+            cv2.ellipse(mask, centre, axes, 0, 0, 360, 1, -1)
+            target[image][cv2.dilate(mask, kernel) > 0] = 255
+            target[image][cv2.erode(mask, kernel) > 0] = label
+            shifted = [int(value + generator.integers(-5, 6)) for value in centre]
+            cv2.ellipse(found, shifted, axes, 0, 0, 360, 1, -1)
+            pred[image][found > 0] = label
+    target[:, -8:] = 255  # as where an image is padded
+    return torch.from_numpy(pred), torch.from_numpy(target)
+
+
 def samples_of(pred, target):
     """What MMSegmentation's data samples are once MMEngine's evaluator has unpacked them."""
     return [

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from label_maps import camvid_maps, random_maps, samples_of
+from label_maps import bordered_maps, camvid_maps, random_maps, samples_of
 from scipy import ndimage
 
 from mmdet_alrp.segmentation.evaluation import BoundaryMetric, boundary_counts, boundary_metrics
@@ -22,12 +22,12 @@ def grown(mask, tolerance):
     return ndimage.binary_dilation(mask, np.ones((size, size), dtype=bool))
 
 
-def oracle(pred, target, num_classes, tolerance=5, ignore_index=255, drop=False):
+def oracle(pred, target, num_classes, tolerance=5, drop=False, count=True):
     """BIoU and BF1 straight from the definitions, class by class, by SciPy's morphology."""
     hits, unions = np.zeros(num_classes), np.zeros(num_classes)
     table = np.zeros((4, num_classes))
     for p, t in zip(np.asarray(pred), np.asarray(target), strict=True):
-        valid = t != ignore_index
+        valid = t != 255
         edges = [edge((t == c) & valid) & (c >= drop) for c in range(num_classes)]
         region = grown(np.any(edges, axis=0), tolerance) & valid
         for c, true_edge in enumerate(edges):
@@ -36,7 +36,7 @@ def oracle(pred, target, num_classes, tolerance=5, ignore_index=255, drop=False)
             found_edge = edge(p == c)
             near = grown(true_edge, tolerance)
             table[0, c] += np.sum(found_edge & near)
-            table[1, c] += np.sum(found_edge & (near | valid))
+            table[1, c] += np.sum(found_edge & (near | valid | count))
             table[2, c] += np.sum(true_edge & grown(found_edge, tolerance))
             table[3, c] += np.sum(true_edge)
     f1 = []
@@ -63,6 +63,22 @@ def test_figures_are_those_of_the_definitions(num_classes, tolerance, drop, devi
     expected = oracle(pred, target, num_classes, tolerance, drop=drop)
     assert figures == pytest.approx(expected, rel=1e-12)
     assert 0.05 < expected['BIoU'] < 0.95 and 0.1 < expected['BF1'] <= 1
+
+
+@pytest.mark.parametrize('count', [False, True])
+@pytest.mark.parametrize('drop', [False, True])
+@pytest.mark.parametrize('num_classes', [3, 70])
+@pytest.mark.filterwarnings('ignore:invalid value encountered')
+def test_figures_of_masks_with_ignored_borders(num_classes, drop, count):
+    pred, target = bordered_maps(num_classes)
+    options = {'tolerance': 2, 'drop_background': drop}
+    figures = measure(pred, target, num_classes, **options, count_ignored_edges=count)
+    expected = oracle(pred, target, num_classes, 2, drop, count)
+    assert figures == pytest.approx(expected, rel=1e-12)
+    other = oracle(pred, target, num_classes, 2, drop, not count)
+    assert other['BIoU'] == expected['BIoU']
+    # Edges that count as wrong can only cost.
+    assert (other['BF1'] - expected['BF1']) * (1 if count else -1) > 0.01
 
 
 def test_figures_of_real_masks(shared_data):
@@ -132,7 +148,7 @@ def test_outlines_inside_ignored_strips_count_as_in_voc():
     assert measure(bad, target, 2, tolerance=2)['BF1'] == 0
 
 
-def test_predictions_far_inside_ignored_regions_cost_nothing():
+def test_edges_predicted_far_inside_ignored_regions_are_wrong_unless_left_out():
     target = torch.zeros(1, 30, 60, dtype=torch.long)
     target[..., 15:] = 1
     target[..., 25:] = 255
@@ -142,9 +158,14 @@ def test_predictions_far_inside_ignored_regions_cost_nothing():
     blot[:, 10:20, 45:50] = 0
     blot[:, 10:20, 50:55] = 255  # what is no class at all can stand there too
     counts = boundary_counts(pred, target, 2, 3)
-    assert torch.equal(boundary_counts(blot, target, 2, 3), counts)
+    left_out = {'tolerance': 3, 'count_ignored_edges': False}
+    assert torch.equal(boundary_counts(blot, target, 2, **left_out), counts)
+    # Class 0 has the rim of its 10 x 5 pixels; class 1 the pixels around the 10 x 10 that it lacks.
+    more = torch.zeros_like(counts)
+    more[4] = torch.tensor([2 * 10 + 2 * 3, 4 * 10 + 4])
+    assert torch.equal(boundary_counts(blot, target, 2, 3), counts + more)
     blot[:, 10:20, 16:20] = 0
-    assert not torch.equal(boundary_counts(blot, target, 2, 3), counts)
+    assert not torch.equal(boundary_counts(blot, target, 2, **left_out), counts)
 
 
 @settings(max_examples=30, deadline=None)
@@ -176,9 +197,10 @@ def test_the_registered_metric_is_the_function():
         assert figures[f'edge/{name}'] == value
         of_classes = [figures[f'edge/{name}_{letter}'] for letter in 'abcde']
         assert np.mean(of_classes) == pytest.approx(value)
-    only = BoundaryMetric(drop_background=True, metrics='BF1', num_classes=5)
+    options = {'drop_background': True, 'count_ignored_edges': False}
+    only = BoundaryMetric(**options, metrics='BF1', num_classes=5)
     only.process({}, samples_of(pred, target))
-    assert only.evaluate(3) == {'BF1': measure(pred, target, 5, drop_background=True)['BF1']}
+    assert only.evaluate(3) == {'BF1': measure(pred, target, 5, **options)['BF1']}
 
 
 @pytest.mark.parametrize('tolerance', [-1, 1.5, True])

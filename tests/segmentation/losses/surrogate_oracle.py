@@ -95,7 +95,7 @@ def soft_edge(probs, curves, image, label, row, col):
     return max(a + b - a * b - and_prob(prob) * and_inner(inner), 0.0)
 
 
-def boundary_f1(probs, labels, weights, curves, tolerance, drop):
+def boundary_f1(probs, labels, weights, curves, tolerance, drop, count_ignored):
     scores = []
     shape = labels.shape[1:]
     for label in range(drop, probs.shape[1]):
@@ -110,7 +110,7 @@ def boundary_f1(probs, labels, weights, curves, tolerance, drop):
             if near_target_edge(labels, label, image, row, col, tolerance):
                 right += weight * edge
                 predicted += weight * edge
-            elif valid:
+            elif valid or count_ignored:
                 predicted += weight * edge
             if target_edge(labels, label, image, row, col):
                 reach = max(soft[(image, *p)] for p in neighbours(row, col, tolerance, shape))
@@ -124,16 +124,16 @@ def boundary_f1(probs, labels, weights, curves, tolerance, drop):
     return sum(scores) / len(scores)
 
 
-def score(metric, probs, labels, weights, curves, tolerance=1, drop=False):
+def score(metric, probs, labels, weights, curves, tolerance=1, drop=False, count_ignored=True):
     """Score of soft predictions, (N, C, H, W); labels (N, H, W) are -1 where ignored."""
     if metric == 'BF1':
-        return boundary_f1(probs, labels, weights, curves, tolerance, drop)
+        return boundary_f1(probs, labels, weights, curves, tolerance, drop, count_ignored)
     if metric == 'BIoU':
         return boundary_iou(probs, labels, weights, curves, tolerance, drop)
     return region_score(probs, labels, weights, metric, curves)
 
 
-def metric_of_labels(metric, predicted, labels, num_classes, tolerance=1):
+def metric_of_labels(metric, predicted, labels, num_classes, tolerance=1, count_ignored=True):
     """The metric itself, on predicted labels: sets of pixels, no probability and no curve."""
     if metric == 'BIoU':
         kept = [
@@ -150,17 +150,18 @@ def metric_of_labels(metric, predicted, labels, num_classes, tolerance=1):
     if metric == 'mAcc':
         return np.mean([len(a & b) / len(b) for a, b in zip(said, true, strict=True)])
     if metric == 'BF1':
-        return np.mean([_hard_f1(predicted, labels, c, tolerance) for c in range(num_classes)])
+        of_class = (predicted, labels, tolerance, count_ignored)
+        return np.mean([_hard_f1(c, *of_class) for c in range(num_classes)])
     ious = [len(a & b) / len(a | b) for a, b in zip(said, true, strict=True)]
     shares = [len(b) / len(kept) for b in true]
     return float(np.dot(ious, shares)) if metric == 'FWIoU' else np.mean(ious)
 
 
-def _hard_f1(predicted, labels, label, tolerance):
+def _hard_f1(label, predicted, labels, tolerance, count_ignored):
     true = {p for p in pixels(labels) if target_edge(labels, label, *p)}
     said = {p for p in pixels(labels) if target_edge(predicted, label, *p)}
     near_true = {p for p in pixels(labels) if _near(p, true, tolerance)}
-    counted = {p for p in said if labels[p] >= 0 or p in near_true}
+    counted = {p for p in said if count_ignored or labels[p] >= 0 or p in near_true}
     precision = len(said & near_true) / len(counted) if counted else 0.0
     recall = sum(_near(p, said, tolerance) for p in true) / len(true)
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0

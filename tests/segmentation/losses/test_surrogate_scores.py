@@ -25,11 +25,20 @@ def draw_labels(rng, num_classes=3):
     return labels
 
 
-def draw_batch(seed):
+def bordered_labels():
+    """Two objects, each inside an ignored border as in the masks of VOC, and an ignored margin."""
+    labels = np.zeros((2, 11, 13), dtype=np.int64)
+    labels[0, 1:9, 2:9], labels[0, 3:7, 4:7] = -1, 1
+    labels[1, 2:10, 4:12], labels[1, 4:8, 6:10] = -1, 2
+    labels[..., :2] = -1
+    return labels
+
+
+def draw_batch(seed, labels=None):
     rng = np.random.default_rng(seed)
-    labels = draw_labels(rng)
+    labels = draw_labels(rng) if labels is None else labels
     weights = rng.choice([0.5, 1.0, 2.0], labels.shape)
-    logits = rng.normal(scale=2, size=SHAPE)
+    logits = rng.normal(scale=2, size=(len(labels), SHAPE[1], *labels.shape[1:]))
     probs = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     return probs, labels, weights, rng
 
@@ -62,6 +71,23 @@ def test_soft_scores_equal_loops_over_pixels(metric, drop):
     assert found.item() == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize('drop', [False, True])
+@pytest.mark.parametrize('count', [False, True])
+def test_bf1_with_ignored_borders_equals_loops_over_pixels(count, drop):
+    probs, labels, weights, rng = draw_batch(seed=4, labels=bordered_labels())
+    curves = draw_parameters('BF1', rng).curves
+    plain = [bezier(curve.points) for curve in curves]
+    options = {'drop_background': drop, 'count_ignored_edges': count}
+    found = SURROGATES['BF1'].score(soft_prediction(probs, labels, weights, **options), curves)
+    expected, other = (
+        score('BF1', probs, labels, weights, plain, drop=drop, count_ignored=counted)
+        for counted in (count, not count)
+    )
+    assert found.item() == pytest.approx(expected, abs=1e-9)
+    # Edges that count as wrong can only cost.
+    assert (other - expected) * (1 if count else -1) > 0.01
+
+
 @pytest.mark.parametrize('kind', ['bezier', 'linear'])
 @pytest.mark.parametrize('metric', METRICS)
 @settings(max_examples=8, deadline=None)
@@ -77,15 +103,18 @@ def test_at_one_hot_predictions_any_theta_gives_the_metric(metric, kind, seed):
 
 
 @pytest.mark.parametrize('drop', [False, True])
+@pytest.mark.parametrize('count', [False, True])
 @pytest.mark.parametrize('tolerance', [0, 1, 2])
 def test_at_one_hot_predictions_the_surrogates_agree_with_the_metrics_of_the_package(
-    tolerance, drop
+    tolerance, count, drop
 ):
     rng = np.random.default_rng(tolerance)
     labels, predicted = draw_labels(rng), np.abs(draw_labels(rng))
     one_hot = np.moveaxis(np.eye(3)[predicted], -1, 1)
-    soft = soft_prediction(one_hot, labels, tolerance=tolerance, drop_background=drop)
-    counts = boundary_counts(torch.tensor(predicted), torch.tensor(labels), 3, tolerance, -1, drop)
+    options = {'tolerance': tolerance, 'drop_background': drop, 'count_ignored_edges': count}
+    soft = soft_prediction(one_hot, labels, **options)
+    maps = torch.tensor(predicted), torch.tensor(labels)
+    counts = boundary_counts(*maps, 3, ignore_index=-1, **options)
     for metric, expected in boundary_metrics(counts).items():
         found = SURROGATES[metric].score(soft, diagonal(metric).curves)
         assert found.item() == pytest.approx(float(expected), abs=1e-9)

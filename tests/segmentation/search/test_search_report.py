@@ -204,8 +204,13 @@ def test_commands_and_settings_of_the_page_are_there(tmp_path, monkeypatch):
     named = set(re.findall(r'(?:tools|configs)/[\w/]+\.py', text))
     assert len(named) >= 6 and all((ROOT / name).is_file() for name in named), named
     monkeypatch.setattr(config_scope, 'CONFIGS', ROOT / 'configs')
-    (code,) = re.findall(r'```python\n(.*?)```', text, re.DOTALL)
+    code, original_size = re.findall(r'```python\n(.*?)```', text, re.DOTALL)
     (tmp_path / 'my_search.py').write_text(code)
+    (tmp_path / 'my_original_size.py').write_text(original_size)
+    cfg = Config.fromfile(tmp_path / 'my_original_size.py')
+    steps = [step.type for step in cfg.val_dataloader.dataset.pipeline]
+    assert steps == ['LoadImageFromFile', 'Resize', 'LoadAnnotations', 'PackSegInputs']
+    assert cfg.search.target_metric == 'BF1'
     settings = search_settings(Config.fromfile(tmp_path / 'my_search.py'))
     space = SearchSpace(settings['target_metric'], **settings['space'])
     assert len(build_algorithm(settings['algorithm'], space).propose()) == 16

@@ -1,4 +1,5 @@
 # The paper's proxy: R50 DeepLabv3+ on crops of 128 x 128, 1000 iterations, 1500 images held out.
+# The rewards see what the loss sees: 128 pixels from the middle of an image, masks made as small.
 _base_ = '../../_base_/deeplabv3plus_r50_voc.py'
 
 side = 128
@@ -19,10 +20,15 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(4 * side, side), keep_ratio=True),
     dict(type='LoadAnnotations'),
+    dict(type='Resize', scale=(4 * side, side), keep_ratio=True),
+    dict(type='CenterCrop', crop_size=(side, side)),
+    dict(type='JudgeAtInputSize'),
     dict(type='PackSegInputs'),
 ]
+# For whole images judged at their original size instead: docs/search.md.
+original_size_pipeline = _base_.test_pipeline
+original_size_pipeline[1].update(scale=(4 * side, side))
 datasets = _base_.train_dataloader.dataset.datasets
 datasets[0].pipeline = datasets[1].pipeline = train_pipeline
 train_dataloader = dict(batch_size=32, dataset=dict(datasets=datasets))
