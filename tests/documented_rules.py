@@ -72,6 +72,7 @@ SIDE_BY_SIDE = (
 )
 WEIGHTS = 'tests/ranking/test_draw_weights.py::test_tool_writes_a_png_or_says_in_one_line_why_not'
 DRAWING = DOCS + 'test_drawing_is_of_the_example_on_the_page'
+EXAMPLE = 'tests/examples/test_torchvision_example.py::test_both_losses_train_and_are_judged'
 RANKING_TIMES = 'tests/ranking/test_benchmark.py::test_table_and_json'
 GLOBAL_TIMES = 'tests/ranking/test_global_benchmark.py::test_table_and_json'
 EVALUATION_TIMES = 'tests/evaluation/test_evaluation_benchmark.py::test_table_and_json'
@@ -147,6 +148,7 @@ COMMANDS = [
     # What things cost
     (r'tools/benchmarks/ranking_losses\.py .*', [RANKING_TIMES], HOURS),
     (r'tools/benchmarks/ablation\.py --data (shapes|bccd) .*', [ABLATION], HOURS),
+    (r'examples/torchvision_retinanet\.py .*', [EXAMPLE], HOURS),
     (r'tools/benchmarks/training_step\.py .*--device cuda.*', [STEP_TIMES], DEVICES),
     (r'tools/benchmarks/training_step\.py .*', [STEP_TIMES], HOURS),
     (r'tools/benchmarks/evaluation\.py .*', [EVALUATION_TIMES], HOURS),
@@ -173,6 +175,13 @@ CODE = {
     'docs/losses.md': (3, ['tests/test_docs_code.py::test_code_of_the_losses_page_runs']),
     'docs/own_head.md': (2, [KIN + 'test_documented_config_trains_the_documented_head']),
     'docs/own_loss.md': (3, [DOCS + 'test_own_loss_agrees_with_its_loops_and_trains_a_head']),
+    'docs/plain_pytorch.md': (
+        3,
+        [
+            'tests/examples/test_plain_pytorch_page.py::test_first_blocks_run_as_one_program',
+            'tests/examples/test_plain_pytorch_page.py::test_the_detector_learns_two_images',
+        ],
+    ),
     'docs/reliability.md': (1, [RUNS + 'test_hooks_of_the_reliability_page_are_built']),
     'docs/search.md': (2, [SEARCH + 'test_commands_and_settings_of_the_page_are_there']),
     'docs/segmentation.md': (
