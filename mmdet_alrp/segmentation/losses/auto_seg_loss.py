@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from mmengine.registry import MODELS
@@ -55,6 +56,8 @@ class AutoSegLoss(SegmentationLoss):
         control_points: x, y of the inner control points, function after function, in place of
             ``theta``: the list that a released config calls theta; of several metrics a dict by
             metric.
+        **kwargs: ``class_weight`` (of each class in the means over classes; of gAcc and FWIoU, a
+            factor on its pixels) and ``output_weight`` as :class:`SegmentationLoss`.
 
     Raises:
         ValueError: If an argument is not as said here, in one line.
@@ -63,6 +66,8 @@ class AutoSegLoss(SegmentationLoss):
     Reference:
         Li et al., ICLR 2021, arXiv:2010.07930.
     """
+
+    weighs_pixels = False
 
     def __init__(
         self,
@@ -74,10 +79,11 @@ class AutoSegLoss(SegmentationLoss):
         drop_background: bool = False,
         loss_weight: float = 1.0,
         loss_name: str = 'loss_auto_seg',
-        ignore_index: int = 255,
+        ignore_index: int | None = 255,
         control_points: ControlPoints = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(loss_weight, loss_name, ignore_index)
+        super().__init__(loss_weight, loss_name, ignore_index, **kwargs)
         check_tolerance(tolerance)
         self.metric_weights = metric_weights(target_metric)
         self.parameters_of = parameters_by_metric(
@@ -85,6 +91,8 @@ class AutoSegLoss(SegmentationLoss):
         )
         self.tolerance = tolerance
         self.drop_background = drop_background
+        reads_ignored = [SURROGATES[metric].reads_ignored for metric in self.metric_weights]
+        self.fills_ignored = not any(reads_ignored)
         boundary = [SURROGATES[metric].boundary for metric in self.metric_weights]
         self.spatial_dims = 2 if any(boundary) else None
         if all(boundary):
@@ -97,23 +105,33 @@ class AutoSegLoss(SegmentationLoss):
 
     def compute(self, pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """Return the weighted sum of one minus each metric; arguments as in the base class."""
+        weights = self.class_weight
+        if weights is not None:
+            weights = self.checked_class_weight(pred, max(pred.shape[1], 2))
+        return self._weighted_sum(pred, target, weight, weights)
+
+    def compute_channel(self, pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """Return the loss of one channel of several, whose classes have no weights of their own."""
+        return self._weighted_sum(pred, target, weight, None)
+
+    def _weighted_sum(
+        self, logits: Tensor, target: Tensor, weight: Tensor, class_weights: Tensor | None
+    ) -> Tensor:
+        if logits.shape[1] == 1:
+            logits = torch.cat([torch.zeros_like(logits), logits], 1)
         soft = SoftPrediction(
-            self._probabilities(pred, weight), target, weight, self.tolerance, self.drop_background
+            logits.softmax(1),
+            target,
+            weight,
+            self.tolerance,
+            self.drop_background,
+            class_weights,
         )
         losses = [
             factor * (1 - SURROGATES[metric].score(soft, self.parameters_of[metric].curves))
             for metric, factor in self.metric_weights.items()
         ]
-        return torch.stack(losses).sum().to(pred.dtype)
-
-    def _probabilities(self, logits: Tensor, weight: Tensor) -> Tensor:
-        """Softmax over the classes, (N, C, ...)."""
-        if not any(SURROGATES[metric].reads_ignored for metric in self.metric_weights):
-            # So that ignored pixels get no gradient whatever they hold.
-            logits = logits.masked_fill(weight.unsqueeze(1) == 0, 0)
-        if logits.shape[1] == 1:
-            logits = torch.cat([torch.zeros_like(logits), logits], 1)
-        return logits.softmax(1)
+        return torch.stack(losses).sum().to(logits.dtype)
 
     def extra_repr(self) -> str:
         """Name the metrics and their weights where the model is printed."""
