@@ -4,7 +4,8 @@ Their hook is left to :mod:`mmdet_alrp.registration`, because hooks take long to
 """
 
 from .image_mask import ImageMaskDataset, ImageMaskError
-from .saliency import LoadSaliencyMask, SaliencyDataset
+from .multi_size import multi_size_collate
+from .saliency import LoadSaliencyMask, PackSaliencyInputs, SaliencyDataset
 from .semantic import CamVidDataset, ShapesSemanticDataset
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     'ImageMaskDataset',
     'ImageMaskError',
     'LoadSaliencyMask',
+    'PackSaliencyInputs',
     'SaliencyDataset',
     'ShapesSemanticDataset',
+    'multi_size_collate',
 ]
