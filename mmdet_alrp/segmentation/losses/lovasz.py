@@ -190,9 +190,9 @@ class LovaszSoftmaxLoss(SegmentationLoss):
         """Return the loss for ``is_pos`` (rows, C, pixels) and ``valid`` (N, 1 or C, ...)."""
         channels = pred.shape[1]
         self._check_channels(channels)
+        pred = pred.view_as(pred)  # a hook on the caller's own tensor would stay there
         if pred.requires_grad:
             # The derivative of a softmax is no number where the logits are none.
-            pred = pred.view_as(pred)
             pred.register_hook(lambda grad: grad.masked_fill(~valid, 0))
         probs = self._rows(pred.sigmoid() if self.use_sigmoid else pred.softmax(1))
         labels = torch.arange(channels, device=pred.device)[:, None]

@@ -143,7 +143,7 @@ def _refuse_control_points(metric: str, theta: Sequence[float], segments: int | 
     raise ValueError(
         f'theta=[...] of {metric} may be control points, as released configs list them, or shares '
         'of what remains to 1, as a search here finds them: give control_points=[...] for the '
-        'points x, y, or theta=dict(theta=[...]) for the shares'
+        'points x, y, or theta=dict(theta=[...]) for the shares (of a sum in a dict by metric)'
     )
 
 

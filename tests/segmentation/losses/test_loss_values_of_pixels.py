@@ -49,6 +49,19 @@ def test_what_an_ignored_pixel_holds_changes_nothing(make, channels, held, by_we
 
 
 @pytest.mark.parametrize(('make', 'channels'), LOSSES)
+def test_the_loss_is_the_same_without_gradients_and_leaves_the_logits_alone(make, channels):
+    logits, targets = random_batch(channels)
+    logits.requires_grad_()
+    expected = make()(logits, targets)
+    with torch.no_grad():
+        assert make()(logits, targets) == expected
+    with torch.inference_mode():
+        assert make()(logits, targets) == expected
+    logits.sum().backward()  # no part of the loss hangs on the tensor itself
+    assert torch.equal(logits.grad, torch.ones_like(logits))
+
+
+@pytest.mark.parametrize(('make', 'channels'), LOSSES)
 def test_no_number_at_a_pixel_that_counts_shows_in_the_loss(make, channels):
     logits, targets = random_batch(channels)
     logits[1, :, 3, 3] = float('nan')
