@@ -17,6 +17,7 @@ from mmengine.registry import Registry
 LOCATIONS = {
     'mmengine': {'OPTIM_WRAPPERS': ('mmdet_alrp.engine.bfloat16',)},
     'mmseg': {
+        'MODELS': ('mmdet_alrp.segmentation.decode_heads',),
         'HOOKS': ('mmdet_alrp.segmentation.datasets.mask_check_hook',),
         'OPTIM_WRAPPERS': ('mmdet_alrp.engine.bfloat16',),
     },

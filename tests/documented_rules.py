@@ -185,9 +185,10 @@ CODE = {
     'docs/reliability.md': (1, [RUNS + 'test_hooks_of_the_reliability_page_are_built']),
     'docs/search.md': (2, [SEARCH + 'test_commands_and_settings_of_the_page_are_there']),
     'docs/segmentation.md': (
-        5,
+        7,
         [
             SEGMENTATION + 'segmentation_page.py::test_code_runs_in_its_order',
+            SEGMENTATION + 'segmentation_page.py::test_the_mask_head_of_the_page_trains',
             SEGMENTATION + 'segmentation_page.py::test_configs_on_the_page_load_and_name_losses',
         ],
     ),

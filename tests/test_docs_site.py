@@ -20,6 +20,7 @@ NOTEBOOKS = sorted(path.name for path in DOCS.glob('*.ipynb'))
 # What the reference must have in full; and its way of leading to an object
 MODULES = ('ranking', 'models', 'models.losses', 'engine.hooks', 'evaluation', 'datasets')
 MODULES += tuple(f'segmentation.{name}' for name in ('losses', 'evaluation', 'datasets', 'search'))
+MODULES += ('segmentation.decode_heads',)
 ENTRY = re.compile(r'^::: (\S+)$', re.MULTILINE)
 LINK = re.compile(r'\]\((?!\w+:)([^)#\s]+)')
 

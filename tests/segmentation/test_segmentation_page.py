@@ -18,18 +18,20 @@ CONFIGS = ROOT / 'configs' / 'segmentation'
 TEXT = (ROOT / 'docs' / 'segmentation.md').read_text('utf-8')
 BLOCKS = re.findall(r'```python\n(.*?)```', TEXT, re.DOTALL)
 FILES = {block.split('\n')[0][2:]: block for block in BLOCKS if block.startswith('# my_')}
+MASK_HEAD = FILES.pop('my_mask_rcnn.py')
 LOSSES = ('FMeasureLoss', 'StructureLoss', 'LovaszHingeLoss', 'LovaszSoftmaxLoss', 'AutoSegLoss')
 
 
 def test_code_runs_in_its_order():
-    programs = [block for block in BLOCKS if block not in FILES.values()]
-    assert len(programs) == 3
+    programs = [block for block in BLOCKS if block not in (MASK_HEAD, *FILES.values())]
+    assert len(programs) == 4
     names = {}
     for block in programs:
         exec(compile(block, 'segmentation.md', 'exec'), names)
     assert torch.isfinite(names['logits'].grad).all() and names['logits'].grad.abs().sum() > 0
     assert (names['logits'].grad[:, :, 0] == 0).all()  # an ignored row
     assert 0 < names['f_measure'] < 1 < names['structure']
+    assert names['deep'] > names['structure'] and 0 < names['multilabel'] < 1
     assert {'mIoU', 'FWIoU', 'mAcc', 'gAcc'} <= names['figures'].keys()
 
 
@@ -48,11 +50,25 @@ def test_configs_on_the_page_load_and_name_losses(file, tmp_path, monkeypatch):
     assert model.type == 'EncoderDecoder'
 
 
+def test_the_mask_head_of_the_page_trains(tmp_path):
+    path = tmp_path / 'my_mask_rcnn.py'
+    path.write_text(MASK_HEAD, 'utf-8')
+    head_of_page = Config.fromfile(path).model.roi_head.mask_head
+    init_default_scope('mmdet')
+    head = MODELS.build(head_of_page)
+    labels = torch.tensor([3, 70])
+    loss = head.loss_mask(head(torch.randn(2, 256, 14, 14)), torch.ones(2, 28, 28), labels)
+    loss.backward()
+    assert type(head.loss_mask) is losses.StructureLoss
+    reached = head.conv_logits.weight.grad.flatten(1).abs().sum(1).nonzero().flatten()
+    assert torch.equal(reached, labels)
+
+
 def test_every_option_of_a_loss_is_explained():
     for name in LOSSES:
         part = TEXT.partition(f'**`{name}`**')[2].partition('\n\n')[0]
         options = inspect.signature(getattr(losses, name).__init__).parameters
-        shared = {'self', 'kwargs', 'loss_weight', 'loss_name', 'ignore_index'}
+        shared = {'self', 'kwargs', 'loss_weight', 'loss_name', 'ignore_index', 'output_weight'}
         explained = set(re.findall(r'`(\w+)`', part.partition('Options: ')[2]))
         assert options.keys() - shared <= explained, name
         described = part.partition('\nOptions: ')[0]

@@ -36,4 +36,4 @@ val_evaluator = [dict(type='SODMetric')]
 test_evaluator = val_evaluator
 optim_wrapper = dict(optimizer=dict(lr=0.01))  # for 16 images a step
 auto_scale_lr = dict(enable=False, base_batch_size=16)
-default_hooks = dict(checkpoint=dict(save_best='maxF'))
+default_hooks = dict(checkpoint=dict(save_best='maxF', rule='greater'))

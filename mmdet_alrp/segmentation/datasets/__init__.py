@@ -5,7 +5,8 @@ Their hook is left to :mod:`mmdet_alrp.registration`, because hooks take long to
 
 from .image_mask import ImageMaskDataset, ImageMaskError
 from .judged_size import JudgeAtInputSize
-from .saliency import LoadSaliencyMask, SaliencyDataset
+from .multi_size import multi_size_collate
+from .saliency import LoadSaliencyMask, PackSaliencyInputs, SaliencyDataset
 from .semantic import CamVidDataset, ShapesSemanticDataset
 
 __all__ = [
@@ -14,6 +15,8 @@ __all__ = [
     'ImageMaskError',
     'JudgeAtInputSize',
     'LoadSaliencyMask',
+    'PackSaliencyInputs',
     'SaliencyDataset',
     'ShapesSemanticDataset',
+    'multi_size_collate',
 ]

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from mmdet_alrp.ranking import at_least_float32
 
-SLACK = 1e-3  # resizing and rounding may carry a soft mask that far beyond 0 and 1
+from .targets import (
+    GREY,
+    are_instance_labels,
+    instance_logits,
+    is_multilabel,
+    listed_weights,
+    looks_like_grey_mask,
+    pixel_shapes,
+    prepare_target,
+)
+
+LOOKS = 10  # batches at most that are read to tell whether masks hold grey levels
 
 
 class SegmentationLoss(nn.Module):
@@ -16,34 +31,59 @@ class SegmentationLoss(nn.Module):
     Convention:
         The result is one number for the whole batch, in float32 or float64; half precision is
         computed in float32, under autocast too. Pixels take no part where the label is the ignored
-        one or the caller's weight is 0. Without pixels that take part the loss is 0, and so is its
-        gradient.
+        one or the caller's weight is 0: whatever they hold, they have no influence and no gradient
+        (but BF1 of Auto Seg-Loss looks at the prediction there). Without pixels that take part the
+        loss is 0, and so is its gradient.
 
-        Any other label that is none of the classes is a mistake in the data: on a CPU an error,
-        elsewhere, where reading it would wait for the device, a loss of NaN with a gradient of 0.
-        ``MaskCheckHook`` stops a training before that and names the mask.
+        Any other label that is none of the classes is a mistake in the data, and so is a weight
+        that is negative or no finite number: on a CPU an error, elsewhere, where reading it would
+        wait for the device, a loss of NaN with a gradient of 0. ``MaskCheckHook`` stops a training
+        before that and names the mask.
+
+        Masks of a foreground that hold 0 and 255 in place of 0 and 1 are warned of once, as 255 is
+        ignored by default. For that the first batches are read, ten at most and none after one with
+        foreground; each reading waits for the device.
 
     Args:
         loss_weight: Factor on the loss.
         loss_name: Key in the log. MMSegmentation trains with it only if it starts with ``loss_``.
-        ignore_index: Label of pixels to leave out, for calls that name none.
+        ignore_index: Label of pixels to leave out, for calls that name none; None is no label.
+        class_weight: Weight of each class, >= 0, a list, array or tensor; of one channel or two
+            those of background and foreground. With multi-label targets it has one value per
+            channel, a weight in the mean over the channels.
+        output_weight: Factor on the loss of each prediction of a list; None is 1 for all.
+
+    Raises:
+        ValueError: If ``class_weight`` or ``output_weight`` are not finite numbers >= 0.
     """
 
     soft_targets = False
     """Whether masks with values between 0 and 1 are understood."""
     spatial_dims: int | None = None
     """How many dimensions of space the loss needs; None takes any."""
+    weighs_pixels = True
+    """Whether a class weight is a factor on the weights of the class's pixels."""
+    fills_ignored = True
+    """Whether logits of pixels that take no part are 0 for `compute`, and get no gradient."""
 
     def __init__(
         self,
         loss_weight: float = 1.0,
         loss_name: str = 'loss_segmentation',
-        ignore_index: int = 255,
+        ignore_index: int | None = 255,
+        class_weight: Sequence[float] | Any | None = None,
+        output_weight: Sequence[float] | Any | None = None,
     ) -> None:
         super().__init__()
         self.loss_weight = loss_weight
         self.ignore_index = ignore_index
+        self.output_weight = listed_weights('output_weight', output_weight)
         self._loss_name = loss_name
+        self._looks = LOOKS
+        listed = listed_weights('class_weight', class_weight)
+        # A buffer moves with the model: copying it in each step would wait for the device.
+        class_weight = None if listed is None else torch.tensor(listed)
+        self.register_buffer('class_weight', class_weight, persistent=False)
 
     @property
     def loss_name(self) -> str:
@@ -52,7 +92,7 @@ class SegmentationLoss(nn.Module):
 
     def forward(
         self,
-        pred: Tensor,
+        pred: Tensor | Sequence[Tensor],
         target: Tensor,
         weight: Tensor | None = None,
         avg_factor: float | None = None,
@@ -62,10 +102,16 @@ class SegmentationLoss(nn.Module):
         """Return the loss of a batch.
 
         Args:
-            pred: Logits, shape (N, C, ...); one channel is the foreground's.
-            target: Class indices, integer or bool, shape (N, ...) or (N, 1, ...); 0 and 1 if C is
-                1. Losses of a foreground may take floating point masks in [0, 1] as well.
-            weight: Weight of each pixel, >= 0, shape as ``target``.
+            pred: Logits, shape (N, C, ...); one channel is the foreground's. A list or tuple of
+                such tensors, as a net with supervision of several outputs has them, gives the sum
+                of their losses, each times its ``output_weight``.
+            target: Class indices, shape (N, ...) or (N, 1, ...); 0 and 1 if C is 1. Multi-label
+                masks of 0 and 1, shape (N, C, ...), make each channel a foreground of its own,
+                under a sigmoid, and the result is the mean over the channels. Integer, bool or
+                floating point; some losses of a foreground take masks between 0 and 1 as well.
+            weight: Weight of each pixel, >= 0, shape (N, ...) or (N, 1, ...), or as ``target``. Or
+                the class of each instance, integer, shape (N,), as MMDetection's mask heads give
+                it: then ``target`` is the mask of that class, and its channel alone is looked at.
             avg_factor: Must be None: the loss is no sum over pixels.
             reduction_override: None or 'mean': the loss has one value for the batch.
             ignore_index: Label of pixels to leave out, instead of that of the constructor.
@@ -75,8 +121,8 @@ class SegmentationLoss(nn.Module):
 
         Raises:
             ValueError: If shapes disagree, if a sum or one value a pixel is asked for, or, on a
-                CPU, if a label is neither a class nor ignored.
-            TypeError: If ``pred`` is not floating point, or ``target`` is where it may not be.
+                CPU, if a label is neither a class nor ignored, or a weight no finite number >= 0.
+            TypeError: If ``pred`` is not floating point, or ``target`` is complex.
         """
         if avg_factor is not None or reduction_override not in (None, 'mean'):
             raise ValueError(
@@ -84,19 +130,12 @@ class SegmentationLoss(nn.Module):
                 f"must be None and reduction_override None or 'mean', got {avg_factor} and "
                 f'{reduction_override!r}'
             )
-        self._check(pred, target, weight)
         ignored = self.ignore_index if ignore_index is None else ignore_index
-        with torch.autocast(pred.device.type, enabled=False):
-            pred = at_least_float32(pred)
-            if pred.numel() == 0:
-                return pred.sum()
-            labels, weight, wrong = prepare_target(pred, target, weight, ignored)
-            any_wrong = wrong.any()
-            if wrong.device.type == 'cpu' and any_wrong:
-                found = target.reshape(wrong.shape)[wrong][0].item()
-                raise ValueError(self._wrong_label(found, labels, pred.shape[1], ignored))
-            loss = self.loss_weight * self.compute(pred, labels, weight)
-            return loss.masked_fill(any_wrong, torch.nan)
+        if isinstance(pred, Tensor):
+            return self._of_output(pred, target, weight, ignored)
+        factors = self._output_factors(len(pred))
+        losses = [self._of_output(output, target, weight, ignored) for output in pred]
+        return torch.stack([f * loss for f, loss in zip(factors, losses, strict=True)]).sum()
 
     def compute(self, pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """Return the loss, a scalar, on checked input with at least one pixel.
@@ -110,72 +149,121 @@ class SegmentationLoss(nn.Module):
         """
         raise TypeError(f'{type(self).__name__} must define compute(pred, target, weight)')
 
+    def compute_channel(self, pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """Return the loss of one channel of several; arguments as :meth:`compute`, with C = 1."""
+        return self.compute(pred, target, weight)
+
+    def compute_multilabel(self, pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """Return the loss of masks for each channel, the mean over the channels.
+
+        Args:
+            pred: As in :meth:`compute`.
+            target: Masks of 0 and 1, int64, or between them, of the dtype of ``pred``; shape of
+                ``pred``.
+            weight: Weight of each pixel, of the dtype and shape of ``pred``.
+        """
+        # One at a time: the figure of a whole batch is that of one channel.
+        maps = zip(pred.split(1, 1), target.unbind(1), weight.unbind(1), strict=True)
+        losses = torch.stack([self.compute_channel(*channel) for channel in maps])
+        if self.class_weight is None:
+            return losses.mean()
+        shares = self.checked_class_weight(losses, len(losses))
+        return (losses * shares).sum() / shares.sum().clamp(min=torch.finfo(losses.dtype).tiny)
+
+    def checked_class_weight(self, like: Tensor, count: int) -> Tensor:
+        """Return the class weights, which must be so many, with dtype and device of a tensor.
+
+        Args:
+            like: A floating point tensor.
+            count: How many weights there must be.
+
+        Raises:
+            ValueError: If there are others.
+        """
+        if len(self.class_weight) != count:
+            raise ValueError(
+                f'{type(self).__name__}: class_weight must have one value per class: expected '
+                f'{count}, got {len(self.class_weight)}'
+            )
+        return self.class_weight.to(like)
+
+    def _of_output(
+        self, pred: Tensor, target: Tensor, weight: Tensor | None, ignored: int | None
+    ) -> Tensor:
+        """Return the loss of one prediction."""
+        name = type(self).__name__
+        if are_instance_labels(pred, weight):
+            pred, weight = instance_logits(pred, weight, name), None
+        self._check(pred, target, weight)
+        with torch.autocast(pred.device.type, enabled=False):
+            pred = at_least_float32(pred)
+            if pred.numel() == 0:
+                return pred.sum()
+            self._warn_of_grey_masks(pred, target, ignored)
+            pixels = prepare_target(pred, target, weight, ignored, self.soft_targets, name)
+            loss = self.loss_weight * self._dispatch(pred, pixels.labels, pixels.weight)
+            return loss.masked_fill(pixels.any_wrong, torch.nan)
+
+    def _dispatch(self, pred: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
+        several = is_multilabel(pred, labels)
+        if self.fills_ignored:
+            taken_out = weight == 0
+            pred = pred.masked_fill(taken_out if several else taken_out.unsqueeze(1), 0)
+        if several:
+            return self.compute_multilabel(pred, labels, weight)
+        if self.class_weight is not None and self.weighs_pixels:
+            of_class = self.checked_class_weight(weight, max(pred.shape[1], 2))
+            if labels.is_floating_point():
+                weight = weight * torch.lerp(of_class[0], of_class[1], labels)
+            else:
+                weight = weight * of_class[labels]
+        return self.compute(pred, labels, weight)
+
+    def _output_factors(self, count: int) -> Sequence[float]:
+        factors = (1.0,) * count if self.output_weight is None else self.output_weight
+        if len(factors) != count or not count:
+            wanted = 'at least one' if self.output_weight is None else len(factors)
+            raise ValueError(
+                f'{type(self).__name__}: a list of predictions must have as many as output_weight '
+                f'has values: expected {wanted}, got {count}'
+            )
+        return factors
+
     def _check(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> None:
         name = type(self).__name__
         if not pred.is_floating_point():
             raise TypeError(f'{name}: pred must be floating point, got {pred.dtype}')
-        if target.is_complex() or (target.is_floating_point() and not self.soft_targets):
-            raise TypeError(f'{name}: target must hold integer class indices, got {target.dtype}')
+        if target.is_complex():
+            raise TypeError(f'{name}: target must hold class indices or masks, got {target.dtype}')
         dims = self.spatial_dims
         if pred.dim() < 2 or (dims is not None and pred.dim() != 2 + dims):
             form = '(N, C, ...)' if dims is None else f'(N, C) and {dims} dimensions of space'
             raise ValueError(f'{name}: pred must have shape {form}, got {tuple(pred.shape)}')
         shapes = pixel_shapes(pred)
+        several = is_multilabel(pred, target)
         for key, value in (('target', target), ('weight', weight)):
-            if value is not None and value.shape not in shapes:
-                raise ValueError(
-                    f'{name}: {key} must have shape {tuple(shapes[0])} or {tuple(shapes[1])} '
-                    f'with pred of {tuple(pred.shape)}, got {tuple(value.shape)}'
-                )
+            if value is None or value.shape in shapes or (several and value.shape == pred.shape):
+                continue
+            raise ValueError(
+                f'{name}: {key} must have shape {tuple(shapes[0])} or {tuple(shapes[1])} '
+                f'with pred of {tuple(pred.shape)}, or that of pred with a mask for each channel, '
+                f'got {tuple(value.shape)}'
+            )
 
-    def _wrong_label(self, found: float, labels: Tensor, channels: int, ignored: int) -> str:
-        name, last = type(self).__name__, max(channels, 2) - 1
-        soft = labels.is_floating_point()
-        return (
-            f'{name}: target holds {found:g}, but {"a soft mask" if soft else "a label"} must be '
-            f'{"in [0, 1]" if soft else f"in 0 ... {last} with {channels} channels"}, or {ignored} '
-            'where it is ignored'
-        )
-
-
-def pixel_shapes(pred: Tensor) -> tuple[torch.Size, torch.Size]:
-    """Shapes that a map of the pixels of ``pred``, (N, C, ...), may have: (N, ...), (N, 1, ...)."""
-    images, space = pred.shape[:1], pred.shape[2:]
-    return images + space, images + (1,) + space  # noqa: RUF005, sizes stay sizes
-
-
-def prepare_target(
-    pred: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return labels that are all valid, the weight of each pixel, and where labels were wrong.
-
-    Args:
-        pred: Logits, shape (N, C, ...).
-        target: Class indices or a floating point mask, shape (N, ...) or (N, 1, ...).
-        weight: Weight of each pixel, shape as ``target``; None is 1 everywhere.
-        ignore_index: Label of pixels to leave out.
-
-    Returns:
-        Labels, weights and a bool map, all of shape (N, ...). Ignored and wrong pixels have label
-        and weight 0; a label whose pixel has weight 0 is never wrong.
-    """
-    shape = pixel_shapes(pred)[0]
-    target = target.reshape(shape)
-    if target.is_floating_point():
-        soft = target.to(pred.dtype)
-        labels, is_class = soft.clamp(0, 1), (soft >= -SLACK) & (soft <= 1 + SLACK)
-    else:
-        target = labels = target.long()
-        is_class = (labels >= 0) & (labels < max(pred.shape[1], 2))
-    counts = target != ignore_index
-    if weight is None:
-        weight = torch.ones_like(labels, dtype=pred.dtype)
-    else:
-        weight = weight.reshape(shape).to(pred.dtype)
-        counts &= weight != 0
-    valid = counts & is_class
-    # Filled, not multiplied: where the label is ignored a weight may be no number.
-    return labels.masked_fill(~valid, 0), weight.masked_fill(~valid, 0), counts & ~is_class
+    def _warn_of_grey_masks(self, pred: Tensor, target: Tensor, ignored: int | None) -> None:
+        """Look at the first batches for masks whose foreground would be ignored."""
+        of_foreground = pred.shape[1] <= 2 or is_multilabel(pred, target)
+        if not self._looks or ignored != GREY or not of_foreground:
+            return
+        grey = looks_like_grey_mask(target)
+        self._looks = self._looks - 1 if grey is None else 0
+        if grey:
+            warnings.warn(
+                f'{type(self).__name__}: the masks hold nothing but 0 and 255, and 255 is ignored: '
+                'divide them by 255 if it is the foreground; if it marks pixels to ignore, nothing '
+                'is wrong',
+                stacklevel=2,
+            )
 
 
 def mean_over(values: Tensor, counted: Tensor) -> Tensor:
@@ -186,38 +274,3 @@ def mean_over(values: Tensor, counted: Tensor) -> Tensor:
         counted: Which of them count, bool, shape (..., n).
     """
     return (values * counted).sum(-1) / counted.sum(-1).clamp(min=1)
-
-
-def foreground_logits(pred: Tensor, weight: Tensor, name: str) -> Tensor:
-    """Return the foreground's logits, (N, ...), of one channel or of two under a softmax.
-
-    Where a pixel takes no part they are 0, and get no gradient whatever they hold.
-
-    Args:
-        pred: Logits, shape (N, 1, ...) or (N, 2, ...): background, then foreground.
-        weight: Weight of each pixel, shape (N, ...).
-        name: Loss that asks, for the message.
-
-    Raises:
-        ValueError: If there are more channels.
-    """
-    check_foreground(pred, name)
-    # The softmax of two logits is the sigmoid of their difference.
-    logits = pred[:, 0] if pred.shape[1] == 1 else pred[:, 1] - pred[:, 0]
-    return logits.masked_fill(weight == 0, 0)
-
-
-def check_foreground(pred: Tensor, name: str) -> None:
-    """Refuse, with the name of the loss, a prediction of more than two channels.
-
-    Args:
-        pred: Logits, shape (N, C, ...).
-        name: Loss that asks, for the message.
-
-    Raises:
-        ValueError: If there are more.
-    """
-    if pred.shape[1] > 2:
-        raise ValueError(
-            f'{name} needs one channel, or background and foreground, got {pred.shape[1]} channels'
-        )

@@ -8,7 +8,8 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from .base import SegmentationLoss, check_foreground, foreground_logits, mean_over
+from .base import SegmentationLoss, mean_over
+from .foreground import check_foreground, foreground_logits
 
 
 def f_measure_loss(
@@ -61,7 +62,8 @@ class FMeasureLoss(SegmentationLoss):
         per_image: Mean of one F-measure an image; False for one of the whole batch.
         loss_weight: As :class:`SegmentationLoss`.
         loss_name: As :class:`SegmentationLoss`.
-        **kwargs: ``ignore_index`` as :class:`SegmentationLoss`.
+        **kwargs: ``ignore_index``, ``class_weight`` and ``output_weight`` as
+            :class:`SegmentationLoss`.
 
     Raises:
         ValueError: If ``beta2`` is not a positive number.
@@ -90,10 +92,10 @@ class FMeasureLoss(SegmentationLoss):
     def compute(self, pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """Return the loss; arguments as the base class."""
         if self.from_logits:
-            probs = foreground_logits(pred, weight, type(self).__name__).sigmoid()
+            probs = foreground_logits(pred, type(self).__name__).sigmoid()
         else:
             check_foreground(pred, type(self).__name__)
-            probs = pred[:, -1].masked_fill(weight == 0, 0)
+            probs = pred[:, -1]
         rows = len(pred) if self.per_image else 1
         maps = (probs, target.to(probs.dtype), weight)
         return f_measure_loss(*(m.reshape(rows, -1) for m in maps), self.beta2, self.log_like)

@@ -9,7 +9,8 @@ from mmengine.registry import MODELS
 from torch import Tensor
 from torch.nn import functional
 
-from .base import SegmentationLoss, foreground_logits, mean_over
+from .base import SegmentationLoss, mean_over
+from .foreground import foreground_logits
 
 
 def structure_loss(
@@ -95,7 +96,8 @@ class StructureLoss(SegmentationLoss):
         legacy_bce: Take the unweighted cross entropy of published training code.
         loss_weight: As :class:`SegmentationLoss`.
         loss_name: As :class:`SegmentationLoss`.
-        **kwargs: ``ignore_index`` as :class:`SegmentationLoss`.
+        **kwargs: ``ignore_index``, ``class_weight`` and ``output_weight`` as
+            :class:`SegmentationLoss`.
 
     Raises:
         ValueError: If ``gamma`` is negative or ``window`` is not a positive odd number.
@@ -124,6 +126,6 @@ class StructureLoss(SegmentationLoss):
 
     def compute(self, pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """Return the loss; arguments as the base class."""
-        logits = foreground_logits(pred, weight, type(self).__name__)
+        logits = foreground_logits(pred, type(self).__name__)
         masks = target.to(logits.dtype)
         return structure_loss(logits, masks, weight, self.gamma, self.window, self.legacy_bce)

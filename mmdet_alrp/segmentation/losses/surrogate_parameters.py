@@ -150,6 +150,26 @@ def num_parameters(
     return SURROGATES[metric].num_curves * size
 
 
+def segments_of(metric: str, count: int, parameterization: str) -> int | None:
+    """Tell from the number of control points' coordinates how many segments a curve has.
+
+    Args:
+        metric: As in :class:`SurrogateParameters`.
+        count: Length of ``control_points``.
+        parameterization: See there.
+
+    Returns:
+        The segments, at least 1; None if the number fits none.
+
+    Raises:
+        ValueError: If ``parameterization`` is not as said there.
+    """
+    _check_choice('parameterization', parameterization, _CURVES)
+    points, over = divmod(count, 2 * SURROGATES[metric].num_curves)
+    segments, rest = divmod(points + 1, _CURVES[parameterization].points_per_segment)
+    return None if over or rest or segments < 1 else segments
+
+
 def metric_weights(target_metric: str | Mapping[str, float]) -> dict[str, float]:
     """List the metrics of a target with their weights in its sum.
 

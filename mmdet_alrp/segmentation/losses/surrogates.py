@@ -30,6 +30,7 @@ class SoftPrediction:
         drop_background: Let class 0 have no target edges.
         count_ignored_edges: Whether BF1 takes predicted edges on ignored pixels for wrong where no
             target edge is near.
+        class_weights: How much each class counts in a mean, float, shape (C,); None is 1 for all.
     """
 
     probs: Tensor
@@ -38,6 +39,7 @@ class SoftPrediction:
     tolerance: int = 5
     drop_background: bool = False
     count_ignored_edges: bool = True
+    class_weights: Tensor | None = None
 
     @cached_property
     def target_probs(self) -> Tensor:
@@ -59,6 +61,17 @@ class SoftPrediction:
     def counts(self) -> Tensor:
         """Weighted target pixels of each class, float64, shape (C,)."""
         return self.sum_by_target(torch.ones_like(self.weights))
+
+    @cached_property
+    def class_shares(self) -> Tensor:
+        """How much each class counts, float64, shape (C,)."""
+        shares = torch.ones_like(self.counts)
+        return shares if self.class_weights is None else shares * self.class_weights
+
+    def class_mean(self, scores: Tensor, counts: Tensor | None = None) -> Tensor:
+        """Mean of (C,) over the classes, each counted (C,) times; 1 if none counts."""
+        shares = self.class_shares if counts is None else self.class_shares * counts
+        return _or_one(_ratio((scores * shares).sum(), shares.sum()), shares.sum())
 
     def of_target(self, values: Tensor) -> Tensor:
         """Pick from (N, C, ...) the values of each pixel's own class, (N, ...)."""
@@ -91,26 +104,25 @@ def global_accuracy(soft: SoftPrediction, curves: Sequence[Curve]) -> Tensor:
     Reference:
         Li et al., ICLR 2021, arXiv:2010.07930, Eq. 1.
     """
-    hits, whole = _and_sums(soft, curves[0]), soft.counts.sum()
-    return _or_one(_ratio(hits.sum(), whole), whole)
+    hits = (_and_sums(soft, curves[0]) * soft.class_shares).sum()
+    whole = (soft.counts * soft.class_shares).sum()
+    return _or_one(_ratio(hits, whole), whole)
 
 
 def mean_accuracy(soft: SoftPrediction, curves: Sequence[Curve]) -> Tensor:
     """Mean over all classes of the share of a class's pixels that are given it (Eq. 2)."""
     hits = _and_sums(soft, curves[0])
-    return _or_one(_ratio(hits, soft.counts).mean(), soft.counts.sum())
+    return _or_one(soft.class_mean(_ratio(hits, soft.counts)), soft.counts.sum())
 
 
 def mean_iou(soft: SoftPrediction, curves: Sequence[Curve]) -> Tensor:
     """Mean intersection over union over all classes (Eq. 3); curves of the AND and of the OR."""
-    return _or_one(_class_ious(soft, curves).mean(), soft.counts.sum())
+    return _or_one(soft.class_mean(_class_ious(soft, curves)), soft.counts.sum())
 
 
 def frequency_weighted_iou(soft: SoftPrediction, curves: Sequence[Curve]) -> Tensor:
     """IoU of the classes, weighted by their target pixels in the batch (Eq. 4)."""
-    whole = soft.counts.sum()
-    weighted = (_class_ious(soft, curves) * soft.counts).sum()
-    return _or_one(_ratio(weighted, whole), whole)
+    return soft.class_mean(_class_ious(soft, curves), soft.counts)
 
 
 def boundary_iou(soft: SoftPrediction, curves: Sequence[Curve]) -> Tensor:
@@ -140,9 +152,8 @@ def boundary_f1(soft: SoftPrediction, curves: Sequence[Curve]) -> Tensor:
     precision = _ratio(everywhere.sum_by_class(predicted * near), everywhere.sum_by_class(counted))
     reached = soft.of_target(soft_dilate(predicted, soft.tolerance))
     recall = _ratio(on_edge.sum_by_target(reached), on_edge.counts)
-    has_edge = on_edge.counts > 0
     f1 = _ratio(2 * precision * recall, precision + recall)
-    return _or_one(_ratio((f1 * has_edge).sum(), has_edge.sum()), has_edge.sum())
+    return soft.class_mean(f1, on_edge.counts > 0)
 
 
 @dataclass(frozen=True)

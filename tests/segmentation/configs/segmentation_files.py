@@ -15,7 +15,14 @@ import mmdet_alrp  # noqa: F401 - registers what the configs name
 ROOT = Path(__file__).resolve().parents[3]
 CONFIGS = ROOT / 'configs' / 'segmentation'
 DATA = {'voc': 21, 'cityscapes': 19, 'duts': 1, 'msra_b': 1}
-NETS = ('deeplabv3plus_r101', 'deeplabv3plus_r50', 'fpn_r50', 'hrnet_w48', 'pspnet_r101')
+NETS = (
+    'deeplabv3plus_r101',
+    'deeplabv3plus_r50',
+    'f3net_r50',
+    'fpn_r50',
+    'hrnet_w48',
+    'pspnet_r101',
+)
 NAMES = sorted(path.stem for path in CONFIGS.glob('*.py') if path.stem.endswith(tuple(DATA)))
 
 

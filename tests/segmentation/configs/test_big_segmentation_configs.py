@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
-from mmseg.registry import DATASETS, METRICS, MODELS, TRANSFORMS
+from mmseg.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
 from mmseg.structures import SegDataSample
 from segmentation_files import DATA, NAMES, build, heads, load, parts
 
@@ -30,6 +30,8 @@ LOSSES = {
 SURROGATES = [*(f'asl_{metric}' for metric in METRIC_NAMES), 'asl_miou_biou', 'asl_miou_bf1']
 SEMANTIC = [name for name in NAMES if DATA[parts(name)[2]] > 1]
 SALIENT = [name for name in NAMES if name not in SEMANTIC]
+# F3Net has its own recipe: test_f3net_config.py
+COMMON = [name for name in NAMES if '_f3net_' not in name]
 SHORT = ('ce', 'lovasz', 'asl_miou', 'asl_miou_biou')
 PROMISED = {
     *(
@@ -49,11 +51,13 @@ PROMISED = {
         for net in ('fpn', 'deeplabv3plus')
         for loss in ('bce', 'fmeasure', 'structure', 'lovasz_hinge')
     ),
+    'structure_f3net_r50_duts',
 }
 BUILT = [
     'asl_miou_biou_deeplabv3plus_r50_cityscapes',
     'asl_miou_pspnet_r101_voc',
     'lovasz_hrnet_w48_cityscapes',
+    'structure_f3net_r50_duts',
     'structure_fpn_r50_duts',
     'fmeasure_deeplabv3plus_r50_msra_b',
 ]
@@ -73,7 +77,7 @@ def test_all_promised_configs_are_there():
 def test_losses_are_those_of_the_name(name):
     loss, net, _ = parts(name)
     model_heads = heads(load(name).model)
-    assert len(model_heads) == (1 if net in ('hrnet_w48', 'fpn_r50') else 2)
+    assert len(model_heads) == (1 if net in ('hrnet_w48', 'fpn_r50', 'f3net_r50') else 2)
     for head, weight in zip(model_heads, (1.0, 0.4), strict=False):
         settings = head.loss_decode if isinstance(head.loss_decode, list) else [head.loss_decode]
         modules = [MODELS.build(part) for part in settings]
@@ -112,9 +116,20 @@ def test_data_model_and_judges_go_together(name):
     assert judges == (['RegionMetric', 'BoundaryMetric'] if channels > 1 else ['SODMetric'])
     best = cfg.default_hooks.checkpoint.save_best
     assert best == ('mIoU' if channels > 1 else 'maxF')
+    # MMEngine knows of mIoU that more is better, of maxF a config has to say it.
+    assert HOOKS.build(cfg.default_hooks.checkpoint).rules == ['greater']
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', [name for name in NAMES if 'biou' in name])
+def test_biou_leaves_out_the_background_where_its_judge_does(name):
+    cfg = load(name)
+    (judge,) = (part for part in cfg.val_evaluator if part.type == 'BoundaryMetric')
+    for head in heads(cfg.model):
+        drop = head.loss_decode.get('drop_background', False)
+        assert drop == judge.get('drop_background', False) == name.endswith('voc')
+
+
+@pytest.mark.parametrize('name', COMMON)
 def test_recipe(name):
     cfg, data = load(name), parts(name)[2]
     iterations = {'voc': 10000, 'cityscapes': 20000, 'duts': 20000, 'msra_b': 10000}[data]
@@ -132,7 +147,7 @@ def test_recipe(name):
     assert cfg.custom_imports.imports == ['mmdet_alrp'] and cfg.default_scope == 'mmseg'
 
 
-@pytest.mark.parametrize('name', [name for name in NAMES if not name.startswith(('ce', 'bce'))])
+@pytest.mark.parametrize('name', [name for name in COMMON if not name.startswith(('ce', 'bce'))])
 def test_twin_differs_only_in_the_losses(name):
     loss, net, data = parts(name)
     cfg, twin = load(name), load(f'{"ce" if name in SEMANTIC else "bce"}_{net}_{data}')
@@ -162,7 +177,7 @@ def test_step_reaches_every_parameter(name):
     assert [key.split('.')[0] for key in log if '.loss' in key] == expected
     loss.backward()
     assert torch.isfinite(loss)
-    trained = dict(model.named_parameters())
+    trained = {key: value for key, value in model.named_parameters() if value.requires_grad}
     # The feature pyramid of MMSegmentation computes nothing that its head does not use.
     without = [key for key, value in trained.items() if value.grad is None]
     assert not without

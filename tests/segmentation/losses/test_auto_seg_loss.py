@@ -1,17 +1,14 @@
 """The registered Auto Seg-Loss: its arguments, odd batches, precision."""
 
 import copy
-import json
 import warnings
 
-import numpy as np
 import pytest
 import torch
-from mmengine.config import ConfigDict
 from mmengine.registry import MODELS
 from torch.nn.functional import cross_entropy
 
-from mmdet_alrp.segmentation.losses import AutoSegLoss, SurrogateParameters, write_parameters
+from mmdet_alrp.segmentation.losses import AutoSegLoss
 from mmdet_alrp.segmentation.losses.surrogates import SURROGATES, SoftPrediction
 
 METRICS = list(SURROGATES)
@@ -52,8 +49,11 @@ def test_a_sum_of_metrics_is_the_sum_of_its_parts(kind):
     weights = {'mIoU': 1, 'BIoU': 0.5, 'BF1': 2.0, 'gAcc': 0.1}
     sizes = {'mIoU': 2, 'BIoU': 2, 'BF1': 4, 'gAcc': 1}
     each = 6 if kind == 'bezier' else 5
-    theta = {m: torch.rand(each * sizes[m]).tolist() for m in weights}
-    options = {'parameterization': kind, 'tolerance': 1}
+    theta = {
+        m: {'theta': torch.rand(each * sizes[m]).tolist(), 'parameterization': kind}
+        for m in weights
+    }
+    options = {'tolerance': 1}
     whole = loss_and_grad(AutoSegLoss(weights, theta, loss_weight=3, **options), pred, target)
     parts = []
     for metric, weight in weights.items():
@@ -78,40 +78,6 @@ def test_boundary_metrics_alone_are_warned_of_once_and_never_in_training(metric)
         AutoSegLoss('gAcc')
 
 
-def test_theta_comes_as_a_list_a_file_a_name_a_dict_or_by_itself(tmp_path):
-    theta = [0.1 + 0.05 * i for i in range(12)]
-    parameters = SurrogateParameters('mIoU', theta)
-    path = tmp_path / 'found.json'
-    write_parameters(path, parameters)
-    pred, target = batch()
-    expected = AutoSegLoss('mIoU', theta)(pred, target)
-    forms = [str(path), path, parameters, {'theta': theta}, {'mIoU': theta}, tuple(theta)]
-    for form in [*forms, ConfigDict(theta=theta)]:
-        assert torch.equal(AutoSegLoss('mIoU', form)(pred, target), expected)
-    assert torch.equal(
-        AutoSegLoss('mIoU', 'voc_miou')(pred, target), AutoSegLoss('mIoU')(pred, target)
-    )
-    assert not torch.equal(AutoSegLoss('mIoU')(pred, target), expected)
-    config = ConfigDict(
-        type='AutoSegLoss', target_metric=dict(mIoU=1, BIoU=1), theta=dict(mIoU=theta)
-    )
-    both = MODELS.build(config)
-    assert both.parameters_of['mIoU'].theta == tuple(theta)
-    assert both.parameters_of['BIoU'].control_points[1] == 0.98417
-
-
-def test_the_kind_of_curve_comes_from_the_file(tmp_path):
-    path = tmp_path / 'found.json'
-    write_parameters(path, SurrogateParameters('gAcc', [0.1] * 3, None, 'linear', 3))
-    loss = AutoSegLoss('gAcc', path)
-    assert len(loss.parameters_of['gAcc'].curves[0].points) == 4
-    assert AutoSegLoss('gAcc', path, parameterization='linear').parameters_of == loss.parameters_of
-    with pytest.raises(ValueError, match="parameterization='bezier', but theta of gAcc has"):
-        AutoSegLoss('gAcc', path, parameterization='bezier')
-    with pytest.raises(ValueError, match='segments=5, but theta of gAcc has segments=3'):
-        AutoSegLoss('gAcc', path, segments=5)
-
-
 def test_diagonal_curves_give_the_soft_metric():
     pred, target = batch(dtype=torch.float64)
     target = target.clamp(max=3)
@@ -119,11 +85,6 @@ def test_diagonal_curves_give_the_soft_metric():
     own = pred.softmax(1).gather(1, target[:, None])[:, 0]
     mean = torch.stack([own[target == c].mean() for c in range(4)]).mean()
     torch.testing.assert_close(value, 2 - own.mean() - mean)
-
-
-def test_parameters_of_another_metric_are_warned_of():
-    with pytest.warns(UserWarning, match='targets FWIoU with parameters searched for mIoU'):
-        AutoSegLoss('FWIoU', 'voc_miou')
 
 
 BAD = [
@@ -134,24 +95,6 @@ BAD = [
     ({'target_metric': {'mIoU': 'one'}}, 'weight of mIoU in target_metric must be > 0'),
     ({'target_metric': {'mIoU': float('inf')}}, 'weight of mIoU in target_metric must be > 0'),
     ({'tolerance': -1}, 'tolerance must be a whole number of pixels >= 0'),
-    ({'theta': 'voc_iou'}, 'one of voc_miou, .*, diagonal; got .voc_iou.'),
-    ({'theta': 3}, 'theta must be a list of numbers, a path ending in .json, a dict, or one of'),
-    ({'theta': np.ones(12)}, 'theta must be a list of numbers, .*; got ndarray'),
-    ({'theta': [0.5] * 5}, r'theta of mIoU \(bezier, 2 segments\) must have 12 numbers, got 5'),
-    ({'theta': [0.5] * 12, 'segments': 3}, r'\(bezier, 3 segments\) must have 20 numbers'),
-    ({'theta': [0.5] * 12, 'parameterization': 'spline'}, 'must be one of bezier, linear'),
-    ({'theta': [2] * 12}, r'theta of bezier curves must be in \[0, 1\]'),
-    ({'theta': {'thetas': []}}, "unknown key 'thetas'"),
-    ({'theta': {'BIoU': 'voc_biou'}}, "theta is given for 'BIoU', which is not in target_metric"),
-    ({'theta': 'voc_gacc'}, 'theta is for gAcc, of 1 curves; mIoU takes 2'),
-    (
-        {'target_metric': {'mIoU': 1, 'BIoU': 1}, 'theta': [0.5] * 12},
-        'theta of several metrics must be a dict with some of mIoU, BIoU',
-    ),
-    (
-        {'target_metric': {'mIoU': 1, 'BIoU': 1}, 'theta': {'mIoU': 'a', 'mAcc': 'b'}},
-        "theta is given for 'mAcc', which is not in target_metric",
-    ),
 ]
 
 
@@ -160,17 +103,6 @@ def test_wrong_arguments_are_refused_in_one_line(arguments, message):
     with pytest.raises(ValueError, match=message) as caught:
         AutoSegLoss(**arguments)
     assert '\n' not in str(caught.value)
-
-
-def test_a_file_that_is_missing_or_wrong_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'no file of surrogate parameters at .*none\.json'):
-        AutoSegLoss(theta=tmp_path / 'none.json')
-    path = tmp_path / 'bad.json'
-    path.write_text(json.dumps({'metric': 'mIoU', 'theta': [1]}))
-    with pytest.raises(
-        ValueError, match=r'bad\.json: theta of mIoU .* must have 12 numbers, got 1'
-    ):
-        AutoSegLoss(theta=str(path))
 
 
 @pytest.mark.filterwarnings(BOUNDARY_ALONE)

@@ -170,7 +170,7 @@ def test_any_dimensions_of_space(make, shape):
             ValueError,
             r'target must have shape \(2, 4, 4\)',
         ),
-        ({'target': torch.zeros(2, 4, 4)}, TypeError, 'integer class indices'),
+        ({'target': torch.zeros(2, 4, 4) * 1j}, TypeError, 'class indices or masks'),
         ({'weight': torch.zeros(2)}, ValueError, 'weight must have shape'),
         ({'avg_factor': 3.0}, ValueError, 'avg_factor must be None'),
         ({'reduction_override': 'none'}, ValueError, "None or 'mean'"),
@@ -187,8 +187,11 @@ def test_masks_may_be_soft_only_where_that_has_a_meaning():
     logits, masks = torch.zeros(1, 1, 4, 4), torch.full((1, 4, 4), 0.5)
     for make in (FMeasureLoss, StructureLoss):
         assert make()(logits, masks) > 0
-    with pytest.raises(TypeError):
-        LovaszHingeLoss()(logits, masks)
+    for make in (LovaszHingeLoss, AutoSegLoss):
+        with pytest.raises(
+            ValueError, match=r'target holds 0\.5, but a label must be in 0 \.\.\. 1'
+        ):
+            make()(logits, masks)
 
 
 def test_a_loss_without_a_formula_says_so():
