@@ -80,7 +80,8 @@ class FasterLRPEval(COCOeval):
             ValueError: If ``iou_thr`` is none of :func:`~.coco_matching.needed_iou_thrs`.
         """
         if iou_thr not in needed_iou_thrs(self):
-            raise ValueError(f'matches are kept at IoU {needed_iou_thrs(self)}, not at {iou_thr}')
+            known = ' and '.join(map(str, needed_iou_thrs(self)))
+            raise ValueError(f'matches are kept at IoU {known}, not {iou_thr}')
         key = (area_index, iou_thr)
         if key not in self._matches:
             self._matches[key] = self._flat.match(iou_thr, self._paramsEval.areaRng[area_index])

@@ -1,4 +1,4 @@
-"""Slow calibration errors in plain Python, from the definitions; shares no code with the package."""
+"""Slow calibration errors in plain Python, from the definitions; no code of the package."""
 
 import math
 
