@@ -3,6 +3,23 @@
 from mmdet_alrp.evaluation.calibration_report import calibration_report
 from mmdet_alrp.evaluation.matched_classes import MatchedClass
 
+from .calibration_files import read_calibration, write_calibration
+from .calibrators import METHODS, Knots, fit_knots
+from .fitting import Calibration, CalibrationError, ClassMap, cross_fit, fit_calibration
 from .matching import match_classes
 
-__all__ = ['MatchedClass', 'calibration_report', 'match_classes']
+__all__ = [
+    'METHODS',
+    'Calibration',
+    'CalibrationError',
+    'ClassMap',
+    'Knots',
+    'MatchedClass',
+    'calibration_report',
+    'cross_fit',
+    'fit_calibration',
+    'fit_knots',
+    'match_classes',
+    'read_calibration',
+    'write_calibration',
+]

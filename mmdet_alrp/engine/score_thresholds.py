@@ -50,12 +50,7 @@ def thresholds_of_labels(
     Raises:
         ThresholdError: If a name is not that of a class.
     """
-    if cat_ids is not None and len(cat_ids) == len(classes):
-        unique = unique_names(classes, cat_ids)
-    else:
-        unique = _names_by_rising_ids(thresholds, classes)
-    known = {*classes, *unique}
-    unknown = [name for name in thresholds if name not in known]
+    unique, unknown = names_of_labels(thresholds, classes, cat_ids)
     if unknown:
         names = ', '.join(classes[:KNOWN_NAMES]) + (', ...' if len(classes) > KNOWN_NAMES else '')
         raise ThresholdError(
@@ -65,6 +60,25 @@ def thresholds_of_labels(
     values = thresholds_in_order(thresholds, classes, unique)
     without = [name for name, value in zip(unique, values, strict=True) if value is None]
     return torch.tensor([0.0 if value is None else value for value in values]), without
+
+
+def names_of_labels(
+    given: Iterable[str], classes: Sequence[str], cat_ids: Sequence[int] | None = None
+) -> tuple[list[str], list[str]]:
+    """Return the names that reports give the classes of a detector, and which names fit none.
+
+    Args:
+        given: Names in a file of thresholds or maps.
+        classes: Class names in the order of the labels.
+        cat_ids: Their COCO ids. Without one for each, labels of one name follow the ids that the
+            given names end with, if there are as many.
+    """
+    if cat_ids is not None and len(cat_ids) == len(classes):
+        unique = unique_names(classes, cat_ids)
+    else:
+        unique = _names_by_rising_ids(given, classes)
+    known = {*classes, *unique}
+    return unique, [name for name in given if name not in known]
 
 
 def _names_by_rising_ids(thresholds: Iterable[str], classes: Sequence[str]) -> list[str]:

@@ -178,7 +178,9 @@ def test_tool_refuses_scores_that_promise_nothing(tmp_path, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert 'dt.json: detection 3: "score" is 1.5' in line and 'in [0, 1]' in line
     assert eval_lrp.main(files) == 0
-    with pytest.raises(ValueError, match=r"scores in \[0, 1\]; those of 'cell' run from .* to 1\.5"):
+    with pytest.raises(
+        ValueError, match=r"scores in \[0, 1\]; those of 'cell' run from .* to 1\.5"
+    ):
         evaluate_lrp(*coco_pair(scene), calibration=True)
 
 
