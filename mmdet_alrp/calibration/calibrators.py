@@ -19,7 +19,7 @@ from mmdet_alrp.compatibility import is_importable
 
 TILT = 1e-3  # rise of a step of the map, from its lowest score to its highest
 SMALLEST = 1e-6  # a score nearer to 0 or 1 has the logit of this one
-GRID = np.linspace(-14.0, 14.0, 113)  # logits at which a smooth map gets its knots
+GRID = np.linspace(-8.0, 8.0, 97)  # logits at which a smooth map gets its knots: within .001 of it
 
 
 @dataclass(frozen=True)
