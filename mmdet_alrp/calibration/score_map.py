@@ -51,13 +51,26 @@ class ScoreMap(nn.Module):
         widths = (knots[..., 1:] - knots[..., :-1]).clamp(min=SMALLEST)
         rises = ious[..., 1:] - ious[..., :-1]
         values = scores.to(torch.promote_types(scores.dtype, knots.dtype))
-        mapped = ious[..., 0] + torch.zeros_like(values)
+        mapped = ious[..., 0]
         # A segment at a time: all at once would take the memory of the scores for each of them.
         # Every term and every sum rises with the score, also when it is rounded.
         for k in range(knots.shape[-1] - 1):
             share = ((values - knots[..., k]) / widths[..., k]).clamp(0.0, 1.0)
             mapped = mapped + rises[..., k] * share
         return mapped.clamp(0.0, 1.0).to(scores.dtype)
+
+    def map_channels(self, scores: Tensor) -> Tensor:
+        """Return expected IoUs of all anchors of a level, for exported graphs.
+
+        Args:
+            scores: In [0, 1], as a dense head orders them: shape (n, anchors * num_classes, height,
+                width).
+
+        Returns:
+            Of the same shape.
+        """
+        by_class = scores.unflatten(1, (-1, len(self.scores))).movedim(2, -1)
+        return self(by_class).movedim(-1, 2).flatten(1, 2)
 
     def lowest_score(self, iou: float) -> float:
         """Return the highest score below which every class expects less than an IoU.
