@@ -6,7 +6,7 @@ from mmdet_alrp.evaluation.matched_classes import MatchedClass
 from .calibration_files import read_calibration, write_calibration
 from .calibrators import METHODS, Knots, fit_knots
 from .fitting import Calibration, CalibrationError, ClassMap, cross_fit, fit_calibration
-from .matching import match_classes
+from .matching import calibrate_detections, match_classes
 
 __all__ = [
     'METHODS',
@@ -15,6 +15,7 @@ __all__ = [
     'ClassMap',
     'Knots',
     'MatchedClass',
+    'calibrate_detections',
     'calibration_report',
     'cross_fit',
     'fit_calibration',

@@ -11,6 +11,9 @@ from mmdet_alrp.evaluation.backends import lrp_evaluator
 from mmdet_alrp.evaluation.coco_matching import silenced
 from mmdet_alrp.evaluation.lrp import MAX_DETS, matched_classes
 from mmdet_alrp.evaluation.matched_classes import MatchedClass
+from mmdet_alrp.evaluation.threshold_files import unique_names
+
+from .fitting import Calibration
 
 
 def match_classes(
@@ -46,3 +49,22 @@ def match_classes(
     with silenced():
         evaluator.evaluate()
     return matched_classes(evaluator)
+
+
+def calibrate_detections(
+    calibration: Calibration, detections: Sequence[dict], coco_gt: COCO
+) -> list[dict]:
+    """Give detections of a file the expected IoU as score.
+
+    Args:
+        calibration: Fitted to detections of the same detector on other images.
+        detections: In COCO's result format; they are not changed.
+        coco_gt: Ground truth, for the names of the classes.
+
+    Returns:
+        Copies, in the same order.
+    """
+    cat_ids = list(coco_gt.cats)
+    names = unique_names([str(coco_gt.cats[cat_id]['name']) for cat_id in cat_ids], cat_ids)
+    maps = {c: calibration.knots_of(name) for c, name in zip(cat_ids, names, strict=True)}
+    return [{**det, 'score': float(maps[det['category_id']](det['score']))} for det in detections]

@@ -147,6 +147,19 @@ def index_coco(dataset: dict) -> COCO:
     return coco
 
 
+def subset_of(coco: COCO, img_ids: Sequence[int]) -> COCO:
+    """COCO object of a part of the images.
+
+    Args:
+        coco: Ground truth or detections.
+        img_ids: Images to keep.
+    """
+    kept = set(img_ids)
+    images = [image for image in coco.dataset['images'] if image['id'] in kept]
+    annotations = [ann for ann in coco.dataset['annotations'] if ann['image_id'] in kept]
+    return index_coco({**coco.dataset, 'images': images, 'annotations': annotations})
+
+
 def load_detections(coco_gt: COCO, detections: list[dict], iou_type: str) -> COCO:
     """COCO object of a list of detections; unlike ``loadRes`` it takes an empty list.
 
