@@ -1,5 +1,7 @@
 """Maps from scores to the IoU that is to be expected, and the errors that they mend."""
 
+from importlib.util import find_spec
+
 from mmdet_alrp.evaluation.calibration_report import calibration_report
 from mmdet_alrp.evaluation.matched_classes import MatchedClass
 
@@ -24,3 +26,8 @@ __all__ = [
     'read_calibration',
     'write_calibration',
 ]
+
+if find_spec('torch') is not None:
+    from .score_map import ScoreMap
+
+    __all__ += ['ScoreMap']
