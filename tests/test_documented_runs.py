@@ -279,7 +279,7 @@ def test_export_of_the_page_runs(here, detector):
 @pytest.mark.filterwarnings('ignore')  # torch calls its older exporters old
 def test_calibration_as_on_the_page(here, detector):
     by_config, by_function, export = python_blocks('docs/calibration.md')
-    line = {'scores': [0.0, 1.0], 'ious': [0.25, 0.75]}
+    line = {'scores': [0.0, 1.0], 'ious': [0.25, 0.45]}
     content = {'format': 'mmdet_alrp calibration', 'version': 1, 'method': 'linear'}
     content |= {'iou_type': 'bbox', 'errors': {}, 'all_classes': line}
     kinds = ('classes', 'thresholds', 'raw_thresholds', 'detections')
@@ -294,12 +294,12 @@ def test_calibration_as_on_the_page(here, detector):
     for code in (by_function, export):
         exec(compile(code, 'calibration.md', 'exec'), names)
     scores = names['result'].pred_instances.scores
-    assert len(scores) and scores.min() >= 0.25 and scores.max() <= 0.75
+    assert len(scores) and scores.min() >= 0.25 and scores.max() <= 0.45
     batch = torch.randn(2, 3, 64, 96)
     with torch.no_grad():
         outputs = torch.jit.load('calibrated.pt')(batch)
         torch.testing.assert_close(outputs, names['network'](batch))
-    assert 0.25 <= outputs[0].min() <= outputs[0].max() <= 0.75
+    assert 0.25 <= outputs[0].min() <= outputs[0].max() <= 0.45
     names['calibrating'].remove()
     raw = names['inference_detector'](names['model'], 'image.jpg').pred_instances.scores
-    assert raw.min() < 0.25
+    assert raw.max() > 0.45

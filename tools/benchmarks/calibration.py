@@ -12,9 +12,9 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 TOOLS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TOOLS))
@@ -45,8 +45,7 @@ DRAWN_SCORE = 0.3  # what MMDetection draws
 COLUMNS = ('AP', f'AP at score > {USUAL_SCORE}', 'oLRP', 'LaECE_0', 'LaACE_0', 'D_ECE')
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """A finished training.
 
     Args:
