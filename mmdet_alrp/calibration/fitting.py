@@ -43,6 +43,9 @@ class ClassMap:
     threshold: float | None
 
 
+UNSEEN = ClassMap(0, None, None, None)  # of a class that was not there: nothing of it is dropped
+
+
 @dataclass(frozen=True)
 class Calibration:
     """Maps from scores to expected IoUs.
@@ -64,12 +67,11 @@ class Calibration:
 
     def knots_of(self, name: str) -> Knots:
         """Return the map of a class: its own or that of all classes."""
-        own = self.classes[name].knots if name in self.classes else None
-        return own or self.shared
+        return self.classes.get(name, UNSEEN).knots or self.shared
 
     def applied(self, c: MatchedClass) -> MatchedClass:
         """Return what of a class survives the first threshold, the map and the second threshold."""
-        own = self.classes[c.name]
+        own = self.classes.get(c.name, UNSEEN)
         return self.mapped(c.above(own.raw_threshold)).above(own.threshold)
 
     def mapped(self, c: MatchedClass) -> MatchedClass:
@@ -90,7 +92,7 @@ class Calibration:
             Reports on what survives the first thresholds, with raw scores, and on what of it
             survives the second ones, with calibrated scores.
         """
-        before = [c.above(self.classes[c.name].raw_threshold) for c in classes]
+        before = [c.above(self.classes.get(c.name, UNSEEN).raw_threshold) for c in classes]
         return calibration_report(before), calibration_report([self.applied(c) for c in classes])
 
 

@@ -74,6 +74,14 @@ def test_a_class_with_few_detections_gets_the_map_of_all():
     assert fit_calibration([exactly]).classes['b'].knots is not None
 
 
+def test_a_class_that_was_not_there_gets_the_map_of_all_and_keeps_everything():
+    calibration, new = fit_calibration([random_class('a', 0)]), random_class('new', 1)
+    before, after = calibration.judged([new])
+    assert before.all_bins().counts.sum() == after.all_bins().counts.sum() == 200
+    expected = calibration.shared(new.by_iou.scores)
+    np.testing.assert_array_equal(calibration.applied(new).by_iou.scores, expected)
+
+
 def test_class_agnostic_is_one_map_for_all():
     classes = [random_class('a', 0), random_class('b', 1)]
     calibration = fit_calibration(classes, class_agnostic=True)

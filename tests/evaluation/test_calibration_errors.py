@@ -95,13 +95,14 @@ def test_random_sets_agree_with_the_slow_oracle(seed, iou_type, backend):
     )
 
 
-@pytest.mark.parametrize('seed', range(3))
-def test_classes_of_parts_of_the_images_merge_to_those_of_all(seed):
-    scene = random_scene(seed)
-    pair = coco_pair(scene)
+@pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
+@pytest.mark.parametrize('seed', range(2))
+def test_classes_of_parts_of_the_images_merge_to_those_of_all(seed, iou_type):
+    scene = add_masks(random_scene(seed))
+    pair = (*coco_pair(scene, iou_type), iou_type)
     ids = [image['id'] for image in scene['images']]
     whole = match_classes(*pair)
-    parts = zip(*(match_classes(*pair, img_ids=ids[i::2]) for i in (0, 1)), strict=True)
+    parts = zip(*(match_classes(*pair, ids[start::2]) for start in (0, 1)), strict=True)
     for one, other in zip(whole, map(merge_classes, parts), strict=True):
         for kind in ('by_iou', 'by_tp'):
             rows = []
