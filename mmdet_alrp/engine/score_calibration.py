@@ -16,7 +16,7 @@ from torch import nn
 from mmdet_alrp.calibration import Calibration, CalibrationError, read_calibration
 from mmdet_alrp.calibration.score_map import ScoreMap
 
-from .score_thresholds import KNOWN_NAMES, names_of_labels
+from .score_thresholds import KNOWN_NAMES, names_of_labels, samples_of
 from .weight_checks import bare_detector
 
 NAME = 'score_map'  # of the module in the detector
@@ -44,8 +44,7 @@ class CalibratedScores:
         self._hook = detector.register_forward_hook(self._map_scores, prepend=True)
 
     def _map_scores(self, module: nn.Module, args: tuple, output: Any) -> None:
-        # of the three modes only 'predict' returns a list of samples
-        for sample in output if isinstance(output, list) else []:
+        for sample in samples_of(output):
             found = sample.pred_instances
             found.scores = getattr(module, NAME)(found.scores, found.labels)
             sample.pred_instances = found[found.scores >= self.threshold]

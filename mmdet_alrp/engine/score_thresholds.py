@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from mmdet.registry import HOOKS
+from mmdet.structures import DetDataSample
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
@@ -133,13 +134,22 @@ def filter_by_score(
         )
 
     def drop_low_scores(module: nn.Module, args: tuple, output: Any) -> None:
-        # of the three modes only 'predict' returns a list of samples
-        for sample in output if isinstance(output, list) else []:
+        for sample in samples_of(output):
             found = sample.pred_instances
             kept = found.scores >= values.to(found.scores)[found.labels]
             sample.pred_instances = found[kept]
 
     return bare_detector(model).register_forward_hook(drop_low_scores)
+
+
+def samples_of(output: Any) -> list[DetDataSample]:
+    """Return the predicted samples in a detector's output; none of modes other than 'predict'.
+
+    Args:
+        output: In mode 'predict' a list, and for a view of test-time augmentation a tuple.
+    """
+    several = output if isinstance(output, list | tuple) else []
+    return [each for each in several if isinstance(each, DetDataSample)]
 
 
 @HOOKS.register_module()
