@@ -25,7 +25,11 @@ LOCATIONS = {
         'MODELS': ('mmdet_alrp.models',),
         'DATASETS': ('mmdet_alrp.datasets',),
         'METRICS': ('mmdet_alrp.evaluation',),
-        'HOOKS': ('mmdet_alrp.engine.hooks', 'mmdet_alrp.engine.score_thresholds'),
+        'HOOKS': (
+            'mmdet_alrp.engine.hooks',
+            'mmdet_alrp.engine.score_calibration',
+            'mmdet_alrp.engine.score_thresholds',
+        ),
         'OPTIM_WRAPPERS': ('mmdet_alrp.engine.bfloat16',),
     },
 }

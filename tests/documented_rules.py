@@ -26,6 +26,13 @@ EVALUATION = TOOLS + 'test.py::test_same_figures_as_at_the_end_of_training'
 SUBMISSION = TOOLS + 'test.py::test_submission_holds_one_file_named_as_the_server_asks'
 PROCESSES = TOOLS + 'alrp_training.py::test_two_cpu_processes_share_an_epoch'
 STARTERS = TOOLS + 'train.py::test_wrong_use_of_the_starters'
+CALIBRATES = TOOLS + 'calibrate.py::test_maps_thresholds_and_errors_by_hand'
+CALIBRATES_RUN = TOOLS + 'calibrate.py::test_json_files_give_the_maps_of_config_and_checkpoint'
+CALIBRATED = TOOLS + 'calibrate.py::test_tool_maps_scores_and_keeps_ap_and_olrp'
+CALIBRATION = 'tests/evaluation/test_calibration_errors.py::test_tool_prints_writes_and_draws'
+CALIBRATED_ROWS = (
+    TOOLS + 'calibration_benchmark.py::test_table_has_a_line_before_and_after_with_mean_and_spread'
+)
 THRESHOLDS = TOOLS + 'score_thresholds.py::test_tool_drops_and_draws'
 CELLS = RUNS + 'test_commands_for_blood_cells_train'
 SALIENCY = RUNS + 'test_saliency_is_tested_and_drawn_as_on_the_page'
@@ -111,6 +118,7 @@ COMMANDS = [
     (r'tools/test\.py configs/\w+_r50_500\.py \S+', [EVALUATION], DATA),
     (r'tools/test\.py CONFIG CHECKPOINT --submission .*', [SUBMISSION], DATA),
     (r'tools/test\.py CONFIG CHECKPOINT --score-thr .*', [THRESHOLDS], FILES),
+    (r'tools/test\.py CONFIG CHECKPOINT --calibration .*', [CALIBRATED], FILES),
     (r'tools/test\.py CONFIG CHECKPOINT --tta', [VIEWS], FILES),
     (r'tools/test\.py CONFIG CHECKPOINT --cfg-options .*', [FIRST_STEPS, EVALUATION], FILES),
     # Segmentation
@@ -133,6 +141,10 @@ COMMANDS = [
     (r'tools/make_shapes\.py data/shapes( --train \d+ --val \d+)?', [FIRST_STEPS, DRAWS], HOURS),
     (r'tools/make_shapes\.py \S+ --kind (semantic|saliency)', [SALIENCY], HOURS),
     (r'tools/eval_lrp\.py truth\.json detections\.json.*', [ON_PAGE], ''),
+    (r'tools/eval_lrp\.py GROUND_TRUTH.* --calibration .*', [CALIBRATION], FILES),
+    (r'tools/calibrate\.py GROUND_TRUTH.*', [CALIBRATES], FILES),
+    (r'tools/calibrate\.py CONFIG CHECKPOINT .*', [CALIBRATES_RUN], FILES),
+    (r'tools/calibrate\.py data/shapes/val\.json work_dirs/demo/.*', [DEMO], HOURS),
     (r'tools/eval_lrp\.py GROUND_TRUTH.* --iou-type bbox .*', [ON_PAGE, BOX_FIGURES], FILES),
     (r'tools/eval_lrp\.py GROUND_TRUTH.* --iou-type segm .*', [MASK_FIGURES], FILES),
     (r'tools/eval_lrp\.py \S+ work_dirs/val\.bbox\.json .*', [FIRST_STEPS], FILES),
@@ -147,6 +159,7 @@ COMMANDS = [
     (r'tools/documentation/draw_weights\.py', [WEIGHTS], ''),
     # What things cost
     (r'tools/benchmarks/ranking_losses\.py .*', [RANKING_TIMES], HOURS),
+    (r'tools/benchmarks/calibration\.py .*', [CALIBRATED_ROWS], HOURS),
     (r'tools/benchmarks/ablation\.py --data (shapes|bccd) .*', [ABLATION], HOURS),
     (r'examples/torchvision_retinanet\.py .*', [EXAMPLE], HOURS),
     (r'tools/benchmarks/training_step\.py .*--device cuda.*', [STEP_TIMES], DEVICES),
@@ -159,6 +172,7 @@ COMMANDS = [
 # How many Python blocks a page has, and the tests that run them
 CODE = {
     'README.md': (2, [RUNS + 'test_code_of_the_readme_runs']),
+    'docs/calibration.md': (3, [RUNS + 'test_calibration_as_on_the_page']),
     'docs/deployment.md': (
         4,
         [RUNS + 'test_thresholds_as_on_the_page', RUNS + 'test_export_of_the_page_runs'],

@@ -15,7 +15,7 @@ import torch
 from command_checks import configs_in, load_config, load_tool, tool_of
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import HOOKS, MODELS, init_default_scope
+from mmengine.registry import HOOKS, METRICS, MODELS, init_default_scope
 from page_commands import ROOT, commands_of, python_blocks
 from runs_of_mmengine import forget_runs
 
@@ -283,3 +283,32 @@ def test_export_of_the_page_runs(here, detector):
         torch.testing.assert_close(script(batch), names['network'](batch))
     assert names['names'][-1] == 'deltas_3'  # as many levels as the neck of the small config has
     assert find_spec('onnx') is None or (here / 'model.onnx').stat().st_size > 10000
+
+
+@pytest.mark.filterwarnings('ignore')  # torch calls its older exporters old
+def test_calibration_as_on_the_page(here, detector):
+    by_config, by_function, export = python_blocks('docs/calibration.md')
+    line = {'scores': [0.0, 1.0], 'ious': [0.25, 0.45]}
+    content = {'format': 'mmdet_alrp calibration', 'version': 1, 'method': 'linear'}
+    content |= {'iou_type': 'bbox', 'errors': {}, 'all_classes': line}
+    kinds = ('classes', 'thresholds', 'raw_thresholds', 'detections')
+    (here / 'scores.json').write_text(json.dumps({**content, **{kind: {} for kind in kinds}}))
+    names = dict(detector)
+    exec(compile(by_config, 'calibration.md', 'exec'), names)
+    init_default_scope('mmdet')
+    assert METRICS.build(dict(names['val_evaluator'])).calibration
+    assert HOOKS.build(dict(names['custom_hooks'][0]))
+    if find_spec('onnx') is None:
+        export = export.partition('torch.onnx.export(')[0]
+    for code in (by_function, export):
+        exec(compile(code, 'calibration.md', 'exec'), names)
+    scores = names['result'].pred_instances.scores
+    assert len(scores) and scores.min() >= 0.25 and scores.max() <= 0.45
+    batch = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        outputs = torch.jit.load('calibrated.pt')(batch)
+        torch.testing.assert_close(outputs, names['network'](batch))
+    assert 0.25 <= outputs[0].min() <= outputs[0].max() <= 0.45
+    names['calibrating'].remove()
+    raw = names['inference_detector'](names['model'], 'image.jpg').pred_instances.scores
+    assert raw.max() > 0.45

@@ -64,6 +64,7 @@ def test_wheel_does_not_pull_the_stack(wheel):
     optional = {line.partition(': ')[2] for line in lines if 'extra ==' in line}
     assert {'mmsegmentation; extra == "seg"', 'pysodmetrics; extra == "seg"'} <= optional
     assert 'faster-coco-eval; extra == "fast"' in optional
+    assert 'scikit-learn; extra == "calibration"' in optional
 
 
 def test_config_resolves_from_an_installed_wheel(wheel, project, tmp_path):

@@ -14,7 +14,12 @@ if find_spec('mmdet_alrp') is None:  # not installed: the package lies beside th
 try:
     from mmdet_alrp.command_line import OneLineParser, fail, iou_threshold
     from mmdet_alrp.evaluation.backends import BACKENDS, lrp_evaluator
-    from mmdet_alrp.evaluation.coco_files import CocoFileError, read_detections, read_ground_truth
+    from mmdet_alrp.evaluation.coco_files import (
+        CocoFileError,
+        check_scores,
+        read_detections,
+        read_ground_truth,
+    )
     from mmdet_alrp.evaluation.json_files import write_json
     from mmdet_alrp.evaluation.lrp import LRPReport, evaluate_lrp
     from mmdet_alrp.evaluation.report_text import class_table, summary_text
@@ -42,6 +47,12 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         help='what matches: the numbers are the same, faster_coco_eval is several times faster',
     )
     parser.add_argument('--per-class', action='store_true', help='print a table of the classes')
+    parser.add_argument(
+        '--calibration',
+        action='store_true',
+        help='judge the scores as promises of IoU too: LaECE_0, LaACE_0 and D_ECE; with --plot '
+        'also reliability diagrams',
+    )
     parser.add_argument('--json', metavar='FILE', help='write all figures and the thresholds')
     parser.add_argument(
         '--plot',
@@ -59,7 +70,12 @@ def write_results(report: LRPReport, args: argparse.Namespace) -> None:
     if args.plot:
         from mmdet_alrp.evaluation.lrp_plots import save_plots
 
-        print(f'{len(save_plots(report, args.plot))} plots: {args.plot}')
+        plots = save_plots(report, args.plot)
+        if report.calibration:
+            from mmdet_alrp.evaluation.reliability_plots import save_reliability_plots
+
+            plots += save_reliability_plots(report, args.plot)
+        print(f'{len(plots)} plots: {args.plot}')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,7 +85,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         lrp_evaluator(args.backend)  # before the files are read, which takes its time
         coco_gt = read_ground_truth(args.ground_truth, args.iou_type)
         coco_dt = read_detections(args.detections, coco_gt, args.iou_type)
-        report = evaluate_lrp(coco_gt, coco_dt, args.iou_type, args.tau, args.backend)
+        if args.calibration:
+            check_scores(coco_dt, args.detections)
+        judged = (coco_gt, coco_dt, args.iou_type, args.tau, args.backend, args.calibration)
+        report = evaluate_lrp(*judged)
         if args.per_class:
             print(class_table(report), end='\n\n')
         print(summary_text(report))

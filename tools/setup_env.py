@@ -27,7 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = ROOT / 'requirements' / 'constraints.txt'
 STACK = ROOT / 'requirements' / 'stack.txt'
 TESTS = ROOT / 'requirements' / 'tests.txt'
-EXTRAS = tuple(ROOT / 'requirements' / f'{name}.txt' for name in ('seg', 'fast', 'search', 'docs'))
+EXTRA_NAMES = ('seg', 'fast', 'calibration', 'search', 'docs')
+EXTRAS = tuple(ROOT / 'requirements' / f'{name}.txt' for name in EXTRA_NAMES)
 # Two distributions that write one folder, so they must be of one version.
 OPENCV = ('opencv-python', 'opencv-python-headless')
 NO_PACKAGE = ('python', 'operators')  # what the state notes besides distributions

@@ -1,6 +1,6 @@
 """Test a detector or a segmentation net, as MMDetection's tools/test.py does.
 
---submission and --score-thr are ours, for detectors.
+--submission, --score-thr and --calibration are ours, for detectors.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
 from mmengine.runner import Runner
 
+from mmdet_alrp.calibration import CalibrationError, read_calibration
 from mmdet_alrp.drafts import draft_of
 from mmdet_alrp.engine.checkpoint_files import check_checkpoint
 from mmdet_alrp.engine.exit_status import exit_status_of
@@ -37,6 +38,7 @@ from mmdet_alrp.engine.output_checks import check_place
 from mmdet_alrp.engine.run_config import load_config
 from mmdet_alrp.engine.run_options import add_common_options
 from mmdet_alrp.engine.runner_building import build_loops, build_runner
+from mmdet_alrp.engine.score_calibration import score_map_of_labels
 from mmdet_alrp.engine.score_thresholds import thresholds_of_labels
 from mmdet_alrp.engine.segmentation_runs import (
     augment_masks,
@@ -76,6 +78,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='drop what scores below the threshold of its class; tools/eval_lrp.py --json writes '
         'such a file',
     )
+    parser.add_argument(
+        '--calibration',
+        metavar='scores.json',
+        help='turn scores into expected IoUs, before any threshold; tools/calibrate.py writes '
+        'such a file',
+    )
     return parser.parse_args(argv)
 
 
@@ -112,18 +120,37 @@ def use_thresholds(cfg: Config, path: str) -> None:
         cfg.default_hooks.visualization.score_thr = 0.0
 
 
-def check_thresholds(runner: Runner, path: str) -> None:
-    """Check that the thresholds are those of the test data set's classes.
+def use_calibration(cfg: Config, path: str) -> None:
+    """Turn the scores of detections into expected IoUs.
+
+    Raises:
+        UsageError: If the file holds no calibration.
+    """
+    try:
+        read_calibration(path)
+    except CalibrationError as error:
+        raise UsageError(f'--calibration: {error}') from None
+    hook = {'type': 'ScoreCalibrationHook', 'calibration': path}
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
+
+
+def check_names(runner: Runner, args: argparse.Namespace) -> None:
+    """Check that thresholds and calibration are those of the test data set's classes.
 
     Raises:
         UsageError: If one is of no class of it.
     """
     dataset = runner.test_dataloader.dataset
-    cat_ids = getattr(dataset, 'cat_ids', None)
+    names = (dataset.metainfo['classes'], getattr(dataset, 'cat_ids', None))
     try:
-        thresholds_of_labels(read_thresholds(path), dataset.metainfo['classes'], cat_ids)
+        if args.score_thr:
+            thresholds_of_labels(read_thresholds(args.score_thr), *names)
+        if args.calibration:
+            score_map_of_labels(read_calibration(args.calibration), *names)
     except ThresholdError as error:
-        raise UsageError(f'--score-thr: {path}: {error}') from None
+        raise UsageError(f'--score-thr: {args.score_thr}: {error}') from None
+    except CalibrationError as error:
+        raise UsageError(f'--calibration: {args.calibration}: {error}') from None
 
 
 def augment_at_test_time(cfg: Config) -> None:
@@ -193,6 +220,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         draw_predictions(cfg, args)
     if args.score_thr:
         use_thresholds(cfg, args.score_thr)
+    if args.calibration:
+        use_calibration(cfg, args.calibration)
     if args.tta:
         augment_at_test_time(cfg)
     check_data(cfg, ('test',))
@@ -202,8 +231,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     build_loops(runner, 'test_loop')
     if submission is not None:
         submission.check_coverage(runner)
-    if args.score_thr:
-        check_thresholds(runner, args.score_thr)
+    if args.score_thr or args.calibration:
+        check_names(runner, args)
     with contextlib.ExitStack() as stack:
         if args.out is not None:
             writes = is_main_process()

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from mmdet.registry import HOOKS
+from mmdet.structures import DetDataSample
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
@@ -50,12 +51,7 @@ def thresholds_of_labels(
     Raises:
         ThresholdError: If a name is not that of a class.
     """
-    if cat_ids is not None and len(cat_ids) == len(classes):
-        unique = unique_names(classes, cat_ids)
-    else:
-        unique = _names_by_rising_ids(thresholds, classes)
-    known = {*classes, *unique}
-    unknown = [name for name in thresholds if name not in known]
+    unique, unknown = names_of_labels(thresholds, classes, cat_ids)
     if unknown:
         names = ', '.join(classes[:KNOWN_NAMES]) + (', ...' if len(classes) > KNOWN_NAMES else '')
         raise ThresholdError(
@@ -65,6 +61,25 @@ def thresholds_of_labels(
     values = thresholds_in_order(thresholds, classes, unique)
     without = [name for name, value in zip(unique, values, strict=True) if value is None]
     return torch.tensor([0.0 if value is None else value for value in values]), without
+
+
+def names_of_labels(
+    given: Iterable[str], classes: Sequence[str], cat_ids: Sequence[int] | None = None
+) -> tuple[list[str], list[str]]:
+    """Return the names that reports give the classes of a detector, and which names fit none.
+
+    Args:
+        given: Names in a file of thresholds or maps.
+        classes: Class names in the order of the labels.
+        cat_ids: Their COCO ids. Without one for each, labels of one name follow the ids that the
+            given names end with, if there are as many.
+    """
+    if cat_ids is not None and len(cat_ids) == len(classes):
+        unique = unique_names(classes, cat_ids)
+    else:
+        unique = _names_by_rising_ids(given, classes)
+    known = {*classes, *unique}
+    return unique, [name for name in given if name not in known]
 
 
 def _names_by_rising_ids(thresholds: Iterable[str], classes: Sequence[str]) -> list[str]:
@@ -119,13 +134,22 @@ def filter_by_score(
         )
 
     def drop_low_scores(module: nn.Module, args: tuple, output: Any) -> None:
-        # of the three modes only 'predict' returns a list of samples
-        for sample in output if isinstance(output, list) else []:
+        for sample in samples_of(output):
             found = sample.pred_instances
             kept = found.scores >= values.to(found.scores)[found.labels]
             sample.pred_instances = found[kept]
 
     return bare_detector(model).register_forward_hook(drop_low_scores)
+
+
+def samples_of(output: Any) -> list[DetDataSample]:
+    """Return the predicted samples in a detector's output; none of modes other than 'predict'.
+
+    Args:
+        output: In mode 'predict' a list, and for a view of test-time augmentation a tuple.
+    """
+    several = output if isinstance(output, list | tuple) else []
+    return [each for each in several if isinstance(each, DetDataSample)]
 
 
 @HOOKS.register_module()

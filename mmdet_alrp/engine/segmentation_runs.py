@@ -93,15 +93,15 @@ def refuse_detection_options(cfg: Config, args: argparse.Namespace) -> None:
 
     Args:
         cfg: Config of the run.
-        args: ``submission`` and ``score_thr``.
+        args: ``submission``, ``score_thr`` and ``calibration``.
 
     Raises:
         UsageError: If one of them is given.
     """
     if not is_segmentation(cfg):
         return
-    for option, value in (('--submission', args.submission), ('--score-thr', args.score_thr)):
-        if value:
+    for option in ('--submission', '--score-thr', '--calibration'):
+        if getattr(args, option.removeprefix('--').replace('-', '_')):
             raise UsageError(
                 f"{option} is about boxes: leave it out for a config of MMSegmentation's"
             )

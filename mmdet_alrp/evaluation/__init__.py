@@ -3,17 +3,23 @@
 from importlib.util import find_spec
 
 from .bounds import correlation_bounds
+from .calibration_errors import absolute_calibration_error, expected_calibration_error
+from .calibration_report import CalibrationReport, ClassCalibration
 from .coco_matching import load_detections
 from .lrp import ClassReport, LRPReport, evaluate_lrp
 from .lrp_curve import LRPCurve, OptimalLRP, lrp_curve, optimal_lrp, rank_correlation
 
 __all__ = [
+    'CalibrationReport',
+    'ClassCalibration',
     'ClassReport',
     'LRPCurve',
     'LRPReport',
     'OptimalLRP',
+    'absolute_calibration_error',
     'correlation_bounds',
     'evaluate_lrp',
+    'expected_calibration_error',
     'load_detections',
     'lrp_curve',
     'optimal_lrp',

@@ -17,6 +17,7 @@ class LRPEvaluator(Protocol):
     """What a report is made from: pycocotools' evaluator that also knows its matches."""
 
     tau: float
+    calibration: bool
     cocoGt: COCO  # noqa: N815 - pycocotools' name
     params: Params
     eval: dict

@@ -82,6 +82,24 @@ def read_detections(path: str | os.PathLike, coco_gt: COCO, iou_type: str) -> CO
     return load_detections(coco_gt, detections, iou_type)
 
 
+def check_scores(detections: COCO, path: str | os.PathLike) -> None:
+    """Check that every score can be a promise of IoU.
+
+    Args:
+        detections: What :func:`read_detections` returned.
+        path: The file, for the message.
+
+    Raises:
+        CocoFileError: If a score is outside [0, 1].
+    """
+    for index, det in enumerate(detections.dataset['annotations']):
+        if not 0 <= det['score'] <= 1:
+            raise CocoFileError(
+                f'{path}: detection {index}: "score" is {det["score"]}: calibration needs scores '
+                'in [0, 1]'
+            )
+
+
 def _check_ids(entries: list, where: str) -> None:
     seen = set()
     for index, entry in enumerate(entries):

@@ -51,6 +51,9 @@ class CocoLRPMetric(CocoMetric):
             and nowhere if that is not given either.
         backend: What matches and accumulates: ``'pycocotools'``, or ``'faster_coco_eval'`` for
             the same numbers several times sooner (``pip install faster-coco-eval``).
+        calibration: Whether to judge the scores as promises of IoU: adds ``{metric}_LaECE_0``,
+            ``_LaACE_0`` and ``_D_ECE`` (lower is better), and with ``classwise`` the first two of
+            each class, ``{metric}_{class}_LaECE_0`` and so on.
         **kwargs: As in ``CocoMetric``.
 
     Raises:
@@ -71,6 +74,7 @@ class CocoLRPMetric(CocoMetric):
         tau: float = 0.5,
         thresholds_prefix: str | None = None,
         backend: str = 'pycocotools',
+        calibration: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -84,6 +88,7 @@ class CocoLRPMetric(CocoMetric):
             if item not in STATS:
                 raise KeyError(f'metric item "{item}" is not supported; known: {", ".join(STATS)}')
         self.tau = tau
+        self.calibration = calibration
         self.thresholds_prefix = thresholds_prefix or self.outfile_prefix
         # The parent collects, writes result files and judges proposals; these are left to us.
         self.lrp_metrics = [name for name in self.metrics if name in ('bbox', 'segm')]
@@ -184,7 +189,9 @@ class CocoLRPMetric(CocoMetric):
 
         stats = dict(zip(STATS, map(float, evaluator.stats), strict=True))
         figures = {f'{metric}_{item}': stats[item] for item in self.metric_items or DEFAULT_ITEMS}
-        figures.update({f'{metric}_{name}': value for name, value in report.lrp().items()})
+        errors = report.calibration.summary() if report.calibration else {}
+        ours = {**report.lrp(), **errors}
+        figures.update({f'{metric}_{name}': value for name, value in ours.items()})
         if self.classwise:
             logger.info(f'\n{class_table(report)}')
             figures.update(_class_figures(metric, report))
@@ -201,6 +208,7 @@ class CocoLRPMetric(CocoMetric):
         coco_dt = load_detections(self._coco_api, predictions, metric)
         evaluator = self._evaluator_type(self._coco_api, coco_dt, metric)
         evaluator.tau = self.tau
+        evaluator.calibration = self.calibration
         evaluator.params.catIds = self.cat_ids
         evaluator.params.imgIds = self.img_ids
         evaluator.params.maxDets = list(self.proposal_nums)
@@ -209,9 +217,12 @@ class CocoLRPMetric(CocoMetric):
 
 
 def _class_figures(metric: str, report: LRPReport) -> dict[str, float]:
-    """AP under the parent's name, which does not tell bbox from segm, and oLRP."""
+    """AP under the parent's name, which does not tell bbox from segm, oLRP and calibration."""
     figures = {}
     for c in report.classes:
         figures[f'{c.name}_precision'] = c.ap
         figures[f'{metric}_{c.name}_oLRP'] = c.best.olrp
+    for errors in report.calibration.classes if report.calibration else ():
+        figures[f'{metric}_{errors.name}_LaECE_0'] = errors.laece
+        figures[f'{metric}_{errors.name}_LaACE_0'] = errors.laace
     return figures

@@ -14,6 +14,7 @@ from pycocotools.cocoeval import COCOeval
 from .lrp_curve import ClassMatches
 
 RHO_IOU = 0.5  # the correlation of scores and IoUs is defined on true positives at this IoU
+ANY_IOU = 0.0  # scores are calibrated to the IoU with the object, however small
 
 
 class LRPMatching:
@@ -24,11 +25,12 @@ class LRPMatching:
     """
 
     tau: float = 0.5
+    calibration: bool = False
 
     def evaluate(self) -> None:
         """Match detections and ground truth; see pycocotools."""
         self._ap_iou_thrs = np.atleast_1d(np.asarray(self.params.iouThrs, dtype=float))
-        needed = list(dict.fromkeys((self.tau, RHO_IOU)))
+        needed = needed_iou_thrs(self)
         extra = [thr for thr in needed if thr not in self._ap_iou_thrs]
         self._all_iou_thrs = np.append(self._ap_iou_thrs, extra)
         self._rows = [int(np.flatnonzero(self._all_iou_thrs == thr)[0]) for thr in needed]
@@ -76,7 +78,7 @@ class LRPMatching:
         Args:
             class_index: Index in ``params.catIds``.
             area_index: Index in ``params.areaRng``.
-            iou_thr: ``tau`` or ``RHO_IOU``.
+            iou_thr: One of :func:`needed_iou_thrs`.
             max_dets: Detections of an image beyond this many best ones do not exist.
         """
         num_images = len(self._paramsEval.imgIds)
@@ -106,6 +108,16 @@ class LRPEval(LRPMatching, COCOeval):
     """pycocotools' evaluator with what LRP needs."""
 
 
+def needed_iou_thrs(evaluator: LRPMatching) -> list[float]:
+    """IoU thresholds that reports of an evaluator need, each once.
+
+    Args:
+        evaluator: One of any backend, with its ``tau`` and ``calibration``.
+    """
+    more = (ANY_IOU,) if evaluator.calibration else ()
+    return list(dict.fromkeys((evaluator.tau, RHO_IOU, *more)))
+
+
 def check_tau(tau: float) -> None:
     """Raise ``ValueError`` unless ``tau`` is an IoU threshold in (0, 1)."""
     if not 0.0 < tau < 1.0:
@@ -133,6 +145,19 @@ def index_coco(dataset: dict) -> COCO:
     with silenced():
         coco.createIndex()
     return coco
+
+
+def subset_of(coco: COCO, img_ids: Sequence[int]) -> COCO:
+    """COCO object of a part of the images.
+
+    Args:
+        coco: Ground truth or detections.
+        img_ids: Images to keep.
+    """
+    kept = set(img_ids)
+    images = [image for image in coco.dataset['images'] if image['id'] in kept]
+    annotations = [ann for ann in coco.dataset['annotations'] if ann['image_id'] in kept]
+    return index_coco({**coco.dataset, 'images': images, 'annotations': annotations})
 
 
 def load_detections(coco_gt: COCO, detections: list[dict], iou_type: str) -> COCO:

@@ -8,7 +8,7 @@ import numpy as np
 from faster_coco_eval import COCOeval_faster
 from pycocotools.cocoeval import COCOeval
 
-from .coco_matching import RHO_IOU, warn_of_id_zero
+from .coco_matching import needed_iou_thrs, warn_of_id_zero
 from .flat_matching import FlatAnnotations, FlatMatches, FlatMatching, flat_annotations
 from .lrp_curve import ClassMatches
 
@@ -16,12 +16,13 @@ from .lrp_curve import ClassMatches
 class FasterLRPEval(COCOeval):
     """Drop-in for ``LRPEval``: C++ matches and accumulates for AP, NumPy matches for LRP.
 
-    faster-coco-eval 1.8 keeps the matches of its C++ code to itself, so that those at ``tau`` and
-    at IoU 0.5 are found again here, from the IoUs that it computed. ``eval`` is in the form of
-    pycocotools, whose ``summarize`` is inherited.
+    faster-coco-eval 1.8 keeps the matches of its C++ code to itself, so that those that LRP and
+    calibration need are found again here, from the IoUs that it computed. ``eval`` is in the form
+    of pycocotools, whose ``summarize`` is inherited.
     """
 
     tau: float = 0.5
+    calibration: bool = False
 
     def evaluate(self) -> None:
         """Match and accumulate for AP, and prepare the matching for LRP."""
@@ -76,10 +77,11 @@ class FasterLRPEval(COCOeval):
         """Counted detections of one class in one area range; arguments as in ``LRPMatching``.
 
         Raises:
-            ValueError: If ``iou_thr`` is neither ``tau`` nor 0.5.
+            ValueError: If ``iou_thr`` is none of :func:`~.coco_matching.needed_iou_thrs`.
         """
-        if iou_thr not in (self.tau, RHO_IOU):
-            raise ValueError(f'matches are kept at IoU {self.tau} and {RHO_IOU}, not {iou_thr}')
+        if iou_thr not in needed_iou_thrs(self):
+            known = ' and '.join(map(str, needed_iou_thrs(self)))
+            raise ValueError(f'matches are kept at IoU {known}, not {iou_thr}')
         key = (area_index, iou_thr)
         if key not in self._matches:
             self._matches[key] = self._flat.match(iou_thr, self._paramsEval.areaRng[area_index])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from pathlib import Path
 
 from mmdet_alrp.drafts import draft_of
@@ -12,6 +13,8 @@ from mmdet_alrp.drafts import draft_of
 
 def write_json(path: str | os.PathLike, content: dict) -> None:
     """Write valid JSON (NaN becomes null) to a temporary name beside ``path``, then rename it.
+
+    A list of numbers stands on one line.
 
     Args:
         path: The file; its folder is made if need be.
@@ -23,6 +26,8 @@ def write_json(path: str | os.PathLike, content: dict) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(_without_nan(content), indent=2, ensure_ascii=False, allow_nan=False)
+    # A line break inside brackets is never part of a name: JSON writes those as \n.
+    text = re.sub(r'\[\n[-+.,\s\deE]*\]', lambda found: re.sub(r'\n\s*', ' ', found[0]), text)
     with draft_of(path) as draft:
         draft.write_text(text + '\n', encoding='utf-8')
 

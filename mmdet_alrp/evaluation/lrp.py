@@ -16,8 +16,10 @@ import numpy as np
 from pycocotools.coco import COCO
 
 from .backends import LRPEvaluator, lrp_evaluator
-from .coco_matching import RHO_IOU, check_tau, silenced
+from .calibration_report import CalibrationReport, calibration_report
+from .coco_matching import ANY_IOU, RHO_IOU, check_tau, silenced
 from .lrp_curve import LRPCurve, OptimalLRP, lrp_curve, optimal_lrp, rank_correlation
+from .matched_classes import MatchedClass
 from .threshold_files import unique_names
 
 MAX_DETS = 100  # COCO's limit of detections an image
@@ -61,11 +63,14 @@ class LRPReport:
         tau: IoU threshold of a true positive.
         ap: COCO's AP figures by name (``AP``, ``AP50``, ``AP75``, ``AP_s``, ``AP_m``, ``AP_l``).
         classes: One report a class, in the order of the category ids.
+        calibration: Calibration of the detections above their LRP-optimal thresholds at tau = 0;
+            None where it was not asked for.
     """
 
     tau: float
     ap: dict[str, float]
     classes: tuple[ClassReport, ...]
+    calibration: CalibrationReport | None = None
 
     def lrp(self) -> dict[str, float]:
         """Return oLRP, its components, its values by size and rho, averaged over classes."""
@@ -83,8 +88,9 @@ class LRPReport:
         }
 
     def summary(self) -> dict[str, float]:
-        """AP and oLRP figures together."""
-        return {**self.ap, **self.lrp()}
+        """AP and oLRP figures together, and the errors of calibration if it was asked for."""
+        errors = self.calibration.summary() if self.calibration else {}
+        return {**self.ap, **self.lrp(), **errors}
 
     def thresholds(self) -> dict[str, float | None]:
         """LRP-optimal score threshold by class name; None for a class without true positives."""
@@ -98,8 +104,9 @@ def evaluate_lrp(
     iou_type: str = 'bbox',
     tau: float = 0.5,
     backend: str = 'pycocotools',
+    calibration: bool = False,
 ) -> LRPReport:
-    """Evaluate AP and oLRP from one COCO matching pass.
+    """Evaluate AP and oLRP from one COCO matching pass, and calibration if asked for.
 
     Args:
         coco_gt: Ground truth.
@@ -107,12 +114,14 @@ def evaluate_lrp(
         iou_type: ``'bbox'`` or ``'segm'``.
         tau: IoU at which a detection counts as a true positive for oLRP.
         backend: ``'pycocotools'`` or ``'faster_coco_eval'``: the same numbers, sooner.
+        calibration: Whether to judge the scores as promises of IoU, too.
 
     Returns:
         Figures of the whole set and of each class, unrounded.
 
     Raises:
-        ValueError: If ``tau`` is not in (0, 1), or ``iou_type`` or ``backend`` is unknown.
+        ValueError: If ``tau`` is not in (0, 1), ``iou_type`` or ``backend`` is unknown, or a
+            score is outside [0, 1] and ``calibration`` is asked for.
         ModuleNotFoundError: If faster-coco-eval is asked for and not installed.
     """
     check_tau(tau)
@@ -120,6 +129,7 @@ def evaluate_lrp(
         raise ValueError(f"iou_type must be 'bbox' or 'segm', got {iou_type!r}")
     evaluator = lrp_evaluator(backend)(coco_gt, coco_dt, iou_type)
     evaluator.tau = tau
+    evaluator.calibration = calibration
     evaluator.params.maxDets = [MAX_DETS]  # recall at 1 and 10 detections is not reported
     with silenced():
         evaluator.evaluate()
@@ -147,13 +157,38 @@ def report_of(evaluator: LRPEvaluator) -> LRPReport:
         'AP_l': _mean(precision[..., 3]),
     }
     cat_ids = [int(cat_id) for cat_id in evaluator.params.catIds]
-    names = [str(evaluator.cocoGt.cats[cat_id]['name']) for cat_id in cat_ids]
     classes = []
-    for index, (cat_id, name) in enumerate(zip(cat_ids, unique_names(names, cat_ids), strict=True)):
+    for index, (cat_id, name) in enumerate(zip(cat_ids, _class_names(evaluator), strict=True)):
         of_class = precision[:, :, index, 0]
         class_ap = (_mean(of_class), _mean(of_class[at_50]), _mean(of_class[at_75]))
         classes.append(_class_report(evaluator, index, name, cat_id, class_ap))
-    return LRPReport(evaluator.tau, ap, tuple(classes))
+    calibration = None
+    if evaluator.calibration:
+        matched = matched_classes(evaluator)
+        calibration = calibration_report([c.above(c.optimal_threshold()) for c in matched])
+    return LRPReport(evaluator.tau, ap, tuple(classes), calibration)
+
+
+def matched_classes(evaluator: LRPEvaluator) -> list[MatchedClass]:
+    """Return every class with the IoUs of its detections, in the order of the category ids.
+
+    Args:
+        evaluator: One on which ``evaluate`` has run with ``calibration``.
+    """
+    return [
+        MatchedClass(
+            name,
+            evaluator.class_matches(index, 0, ANY_IOU, MAX_DETS),
+            evaluator.class_matches(index, 0, RHO_IOU, MAX_DETS),
+        )
+        for index, name in enumerate(_class_names(evaluator))
+    ]
+
+
+def _class_names(evaluator: LRPEvaluator) -> list[str]:
+    cat_ids = [int(cat_id) for cat_id in evaluator.params.catIds]
+    names = [str(evaluator.cocoGt.cats[cat_id]['name']) for cat_id in cat_ids]
+    return unique_names(names, cat_ids)
 
 
 def _class_report(

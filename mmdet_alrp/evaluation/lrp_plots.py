@@ -39,12 +39,11 @@ def save_plots(report: LRPReport, folder: str | os.PathLike) -> list[Path]:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     figures = {'components.png': components_figure(report)}
-    paths = [_save(figure, folder / name) for name, figure in figures.items()]
+    paths = [save_figure(figure, folder / name) for name, figure in figures.items()]
     for c in report.classes:
         if c.curve is not None:
-            slug = re.sub(r'[^0-9A-Za-z]+', '_', c.name).strip('_') or 'class'
             figure = precision_recall_figure(c, report.tau)
-            paths.append(_save(figure, folder / f'pr_{c.cat_id:03d}_{slug}.png'))
+            paths.append(save_figure(figure, folder / f'pr_{file_name_of(c)}.png'))
     return paths
 
 
@@ -132,7 +131,14 @@ def components_figure(report: LRPReport) -> Figure:
     return figure
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def file_name_of(c: ClassReport) -> str:
+    """Category id and name of a class as a part of a file's name."""
+    slug = re.sub(r'[^0-9A-Za-z]+', '_', c.name).strip('_') or 'class'
+    return f'{c.cat_id:03d}_{slug}'
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG; there is no half of it."""
     with draft_of(path) as draft:
         figure.savefig(draft, format='png')
     return path

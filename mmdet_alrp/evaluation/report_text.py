@@ -19,18 +19,21 @@ def summary_text(report: LRPReport) -> str:
 
 
 def class_table(report: LRPReport) -> str:
-    """One line a class: objects, AP figures, oLRP with its components, threshold and rho.
+    """One line a class: objects, AP figures, oLRP with its components, threshold, rho, calibration.
 
     Args:
         report: Result of an evaluation.
     """
     head = ('class', 'objects', 'AP', 'AP50', 'AP75')
     head += ('oLRP', 'Loc', 'FP', 'FN', 'threshold', 'rho')
+    calibrations = report.calibration.classes if report.calibration else None
+    head += ('LaECE_0', 'LaACE_0') if calibrations else ()
     rows = [head]
-    for c in report.classes:
+    for index, c in enumerate(report.classes):
         best = c.best
         figures = (c.ap, c.ap50, c.ap75, best.olrp, best.loc, best.fp, best.fn)
-        numbers = [_number(value) for value in (*figures, best.threshold, c.rho)]
+        errors = (calibrations[index].laece, calibrations[index].laace) if calibrations else ()
+        numbers = [_number(value) for value in (*figures, best.threshold, c.rho, *errors)]
         rows.append((c.name, str(c.num_gt), *numbers))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []

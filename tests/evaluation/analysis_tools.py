@@ -1,4 +1,4 @@
-"""The modules of tools/analysis."""
+"""Tools of this repository as modules."""
 
 import importlib
 from pathlib import Path
@@ -9,8 +9,13 @@ import pytest
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
 
-def analysis(name: str) -> ModuleType:
-    """Import one, as a tool of its folder does."""
+def tool(name: str) -> ModuleType:
+    """Import one with the folder of the tools on the path, as when it is started."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(TOOLS)
-        return importlib.import_module(f'analysis.{name}')
+        return importlib.import_module(name)
+
+
+def analysis(name: str) -> ModuleType:
+    """Import one of tools/analysis."""
+    return tool(f'analysis.{name}')

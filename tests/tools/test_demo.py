@@ -290,6 +290,14 @@ def test_demo_trains_evaluates_draws_and_reuses(shapes, tmp_path, monkeypatch, c
     (ap,) = re.findall(r'\| AP \| higher \| ([\d.]+) \|', (work_dir / 'report.md').read_text())
     assert f'{ap}' in first.stdout
 
+    # the command of docs/calibration.md takes what the demo leaves
+    files = [shapes / 'val.json', work_dir / 'alrp' / 'detections.bbox.json']
+    options_of_maps = ['--out', tmp_path / 'scores.json', '--folds', 5]
+    assert load_tool('calibrate').main(list(map(str, [*files, *options_of_maps]))) == 0
+    assert 'cross-fitted: LaECE_0' in capsys.readouterr().out
+    assert 'scores made expected IoUs' in first.stdout
+    assert (work_dir / 'alrp' / 'scores.json').is_file()
+
     checkpoint = work_dir / 'alrp' / 'epoch_1.pth'
     written = checkpoint.stat().st_mtime_ns
     monkeypatch.chdir(tmp_path)

@@ -72,6 +72,31 @@ def test_wrapped_for_test_time_augmentation():
     assert kept(model.module()) == [[0.0, 8.0, 16.0]] * 2
 
 
+def test_tool_filters_the_views_of_test_time_augmentation(
+    tiny_config, trained, thresholds_file, tmp_path
+):
+    # a test loop hands the views to the detector as tuples, which it gives back
+    path, values, _ = thresholds_file
+    kinds = {'plain': (), 'kept': ('--score-thr', path)}
+    scores, labels = {}, {}
+    for name, options in kinds.items():
+        options = ('--tta', *options, '--out', f'{name}.pkl')
+        result = run_here('test.py', tiny_config, trained / CHECKPOINT, *options, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr[-3000:]
+        found = pickle.loads((tmp_path / f'{name}.pkl').read_bytes())
+        scores[name] = torch.cat([image['pred_instances']['scores'] for image in found])
+        labels[name] = torch.cat([image['pred_instances']['labels'] for image in found])
+    low = {name: scores[name] < torch.tensor(values)[labels[name]] for name in kinds}
+    assert low['plain'].any() and len(scores['kept']) and not low['kept'].any()
+
+
+def test_outputs_of_other_modes_pass_untouched():
+    model = Detector()
+    filter_by_score(model, THRESHOLDS, CLASSES)
+    model.forward = lambda: ([torch.ones(2)], (torch.zeros(3),))
+    assert torch.equal(model()[1][0], torch.zeros(3))
+
+
 def test_hook_filters_tests_only():
     model = Detector()
     dataset = SimpleNamespace(metainfo={'classes': CLASSES})
