@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from mmdet_alrp.ranking import Ranking, RankingOptions, at_least_float32, rank, zero_loss
 
+from .missing_hook import warn_without_hook
+
 # Largest value of the box losses that measure localisation as 1 - (generalised) IoU.
 BOX_LOSS_RANGE = {'IoULoss': 1.0, 'GIoULoss': 2.0, 'DIoULoss': 2.0, 'CIoULoss': 2.0}
 SCOPES = ('process', 'image', 'global')
@@ -131,6 +133,7 @@ class RankingLoss(nn.Module):
                 f'{type(self).__name__} needs a ranking head, such as RankingRetinaHead in place '
                 'of RetinaHead (docs/own_head.md: any head of your own in two lines)'
             )
+        warn_without_hook(self)
         group = True if self.scope == 'global' and _world_size() > 1 else None
         if self.scope != 'image':
             images = num_images = None

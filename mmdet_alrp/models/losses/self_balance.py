@@ -14,6 +14,10 @@ class SelfBalance(nn.Module):
     sums on its device; :class:`~mmdet_alrp.engine.hooks.SelfBalanceHook` ends the periods. Ratio
     and sums are buffers, so both survive a resume; if not enabled they are in no checkpoint.
 
+    Attributes:
+        driven: Whether something ends the periods; the hook says so while it trains. In no
+            checkpoint.
+
     Args:
         enabled: False keeps the ratio at ``initial_ratio`` for good.
         initial_ratio: Ratio of the first period; None takes 50 if enabled, else 1.
@@ -24,6 +28,8 @@ class SelfBalance(nn.Module):
     Reference:
         Oksuz et al., NeurIPS 2020, arXiv:2009.13592, Section 4.2 and Appendix F.3.
     """
+
+    driven = False
 
     def __init__(self, enabled: bool = True, initial_ratio: float | None = None) -> None:
         super().__init__()
