@@ -18,4 +18,3 @@ model = dict(
     ),
     test_cfg=_base_.low_score_thr,
 )
-custom_hooks = _base_.frequent_balance

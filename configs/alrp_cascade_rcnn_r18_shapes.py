@@ -13,4 +13,3 @@ model = dict(
         bbox_head=[dict(head, **_base_.small_box_head) for head in _base_.model.roi_head.bbox_head],
     ),
 )
-custom_hooks = _base_.frequent_balance

@@ -14,4 +14,3 @@ model = dict(
         bbox_head=dict(_base_.small_box_head, **_base_.losses),
     ),
 )
-custom_hooks = _base_.frequent_balance

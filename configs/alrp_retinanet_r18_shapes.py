@@ -6,4 +6,3 @@ _base_ = [
 ]
 
 model = dict(bbox_head=dict(type='RankingRetinaHead', num_classes=5, **_base_.losses))
-custom_hooks = _base_.frequent_balance

@@ -1,4 +1,3 @@
 _base_ = 'ap_retinanet_r50_500.py'
 
 model = dict(bbox_head=dict(loss_cls=dict(self_balance=True)))
-custom_hooks = [dict(type='SelfBalanceHook')]

@@ -261,7 +261,9 @@ def test_thresholds_as_on_the_page(here, detector):
     exec(compile(by_hook, 'deployment.md', 'exec'), names)
     exec(compile(balance, 'deployment.md', 'exec'), names_of_balance := {})
     init_default_scope('mmdet')
-    for options in (*names['custom_hooks'], *names_of_balance['custom_hooks']):
+    hooks = {**names['default_hooks'], **names_of_balance['default_hooks']}
+    assert len(hooks) == 3
+    for options in hooks.values():
         assert type(HOOKS.build(dict(options))).__name__ == options['type']
     exec(compile(by_function, 'deployment.md', 'exec'), names)
     labels = names['result'].pred_instances.labels

@@ -4,4 +4,3 @@ losses = dict(
     loss_bbox=dict(type='GIoULoss', reduction='none'),
 )
 rpn_losses = dict(losses, loss_cls=dict(type='ALRPLoss', tau=0.7))  # the RPN's positive threshold
-custom_hooks = [dict(type='SelfBalanceHook')]

@@ -3,4 +3,3 @@ losses = dict(
     loss_cls=dict(type='NDCGLoss', self_balance=True),
     loss_bbox=dict(type='GIoULoss', reduction='none'),
 )
-custom_hooks = [dict(type='SelfBalanceHook')]

@@ -5,6 +5,8 @@ max_epochs = 6
 train_cfg = dict(max_epochs=max_epochs, val_interval=2)
 param_scheduler = _base_.param_scheduler
 param_scheduler[1].update(end=max_epochs, T_max=max_epochs)
-default_hooks = dict(checkpoint=dict(interval=1))
-# An epoch is a sixth of this run, far too long for one ratio: on COCO it is a hundredth.
-frequent_balance = [dict(type='SelfBalanceHook', interval=20)]
+default_hooks = dict(
+    checkpoint=dict(interval=1),
+    # An epoch is a sixth of this run, far too long for one ratio: on COCO it is a hundredth.
+    self_balance=dict(interval=20),
+)

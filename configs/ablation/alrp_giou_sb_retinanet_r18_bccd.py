@@ -1,4 +1,3 @@
 _base_ = ['_base_/bccd.py', '../_base_/loss_alrp.py']
 
 model = dict(bbox_head=dict(type='RankingRetinaHead', **_base_.losses))
-custom_hooks = _base_.balancing_hooks

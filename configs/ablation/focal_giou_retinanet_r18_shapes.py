@@ -1,4 +1,3 @@
 _base_ = ['_base_/shapes.py', '../_base_/loss_focal.py']
 
 model = dict(bbox_head=dict(type='RetinaHead', **_base_.losses))
-custom_hooks = _base_.hooks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from torch import Tensor
@@ -40,6 +41,19 @@ class BalancedCriterion(RankingCriterion):
     ) -> None:
         super().__init__(**kwargs)
         self.balance = SelfBalance(self_balance, initial_ratio, balance_every)
+        self._has_warned = False
+
+    def _before_ranking(self) -> None:
+        balance = self.balance
+        if not self.training or not balance.enabled or balance.driven or self._has_warned:
+            return
+        self._has_warned = True
+        warnings.warn(
+            f'{type(self).__name__} balances its box loss, but without balance_every=N nothing '
+            'sets the ratio. If you call balance.end_period(...) after each epoch, nothing is '
+            'wrong; for a fixed weight set self_balance=False and initial_ratio',
+            stacklevel=4,
+        )
 
     def _losses(
         self, logits: Tensor, ranking: Ranking, box_losses: Tensor, ious: Tensor | None

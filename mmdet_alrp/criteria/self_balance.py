@@ -30,6 +30,10 @@ class SelfBalance(nn.Module):
         ValueError: If ``initial_ratio`` or ``every`` is not positive, or ``every`` is given
             although not enabled.
 
+    Attributes:
+        driven: Whether something ends the periods: ``every``, or the hook while it trains. In no
+            checkpoint.
+
     Reference:
         Oksuz et al., NeurIPS 2020, arXiv:2009.13592, Section 4.2 and Appendix F.3.
     """
@@ -51,6 +55,7 @@ class SelfBalance(nn.Module):
             raise ValueError('balance_every needs self_balance=True: a fixed ratio has no periods')
         self.enabled = enabled
         self.every = every
+        self.driven = every is not None
         # A fixed ratio is the config's, whatever ratio another run's checkpoint had come to.
         self.register_buffer('ratio', torch.tensor(float(initial_ratio)), persistent=enabled)
         # Sums of L_cls and L_loc over the period so far

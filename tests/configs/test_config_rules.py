@@ -12,6 +12,7 @@ from config_files import (
     positive_thresholds,
 )
 from mmdet.registry import DATASETS, MODELS
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 BALANCED = [name for name in NAMES if loss_of(name) in ('alrp', 'ndcg') or '_sb_' in name]
@@ -60,10 +61,18 @@ def test_config_imports_the_package(name):
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_hook_goes_with_the_losses_that_balance_themselves(name):
-    cfg = load(name)
-    hooks = [hook.type for hook in cfg.get('custom_hooks', [])]
-    assert hooks.count('SelfBalanceHook') == (name in BALANCED)
+def test_losses_balance_themselves_where_they_should_and_the_hook_is_there(name, tmp_path):
+    child = tmp_path / 'child.py'
+    child.write_text(
+        f"_base_ = '{CONFIGS}/{name}.py'\n"
+        "custom_hooks = [dict(type='EMAHook')]\n"
+        'default_hooks = dict(logger=dict(interval=7))\n'
+    )
+    cfg = Config.fromfile(child)
+    hooks = [hook.type for hook in cfg.default_hooks.values()]
+    for kind in ('SelfBalanceHook', 'FiniteLossHook', 'BatchCheckHook', 'SafeCheckpointHook'):
+        assert hooks.count(kind) == 1
+    assert [hook.type for hook in cfg.custom_hooks] == ['EMAHook']
     if name in RANKING:
         init_default_scope('mmdet')
         for head in heads_of(cfg.model).values():
@@ -126,7 +135,7 @@ def test_small_twin_differs_only_in_the_losses(name):
     for config in (cfg, twin):
         for key in ('type', 'loss_cls', 'loss_bbox'):
             config.model.bbox_head.pop(key)
-        for key in ('losses', 'rpn_losses', 'custom_hooks'):
+        for key in ('losses', 'rpn_losses'):
             config.pop(key, None)
     assert cfg.to_dict() == twin.to_dict()
 
@@ -140,6 +149,6 @@ def test_small_variant_differs_from_alrp_only_in_the_losses(name):
     for config in (cfg, sibling):
         for key in ('loss_cls', 'loss_bbox', 'reg_decoded_bbox'):
             config.model.bbox_head.pop(key)
-        for key in ('losses', 'rpn_losses', 'custom_hooks'):
+        for key in ('losses', 'rpn_losses'):
             config.pop(key, None)
     assert cfg.to_dict() == sibling.to_dict()

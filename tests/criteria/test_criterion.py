@@ -1,6 +1,7 @@
 """The criteria against the functions of the core, called by hand on what was matched."""
 
 import math
+import warnings
 
 import pytest
 import torch
@@ -209,6 +210,20 @@ def test_balance_goes_on_after_a_resume(stop):
     second.load_state_dict(first.state_dict())
     tail, _ = train(second, 9 - stop, first=stop)
     assert head + tail == whole
+
+
+def test_a_ratio_that_nothing_sets_is_told_once():
+    criterion = ALRPCriterion()
+    criterion.eval()(*batch())
+    criterion.train()
+    with pytest.warns(UserWarning, match='without balance_every=N nothing sets') as caught:
+        train(criterion, 3)
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        train(ALRPCriterion(balance_every=2), 2)
+        train(ALRPCriterion(self_balance=False, initial_ratio=2.0), 2)
+        ALRPCriterion().eval()(*batch())
 
 
 @pytest.mark.parametrize('every', [0, -1, 2.5, True])

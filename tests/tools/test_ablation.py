@@ -218,7 +218,7 @@ def test_a_failure_does_not_stop_the_others(ablation, tiny_shapes, tmp_path, pre
 
 def test_from_the_shell(ablation, tiny_shapes, tmp_path, capsys):
     shrink = ['train_dataloader.batch_size=4', 'default_hooks.logger.interval=1']
-    shrink += ['custom_hooks.0.interval=1', 'model.test_cfg.score_thr=0.0']
+    shrink += ['default_hooks.gradient_balance.interval=1', 'model.test_cfg.score_thr=0.0']
     shrink += ['train_dataloader.dataset.pipeline.2.scale=(64,64)']
     shrink += ['val_dataloader.dataset.pipeline.1.scale=(64,64)']
     for split in ('train', 'val'):

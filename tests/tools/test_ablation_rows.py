@@ -73,8 +73,9 @@ def test_a_row_is_what_its_name_says(rows, row, data):
     assert head.reg_decoded_bbox == ('IoU' in loss_bbox['type'])
     assert cfg.model.train_cfg.assigner.type == ('ATSSAssigner' if atss else 'MaxIoUAssigner')
     assert head.anchor_generator.ratios == ([1.0] if atss else [0.5, 1.0, 2.0])
-    hooks = [hook.type for hook in cfg.custom_hooks]
-    assert sorted(hooks) == ['GradientBalanceHook'] + ['SelfBalanceHook'] * balanced
+    hooks = cfg.default_hooks
+    assert hooks.gradient_balance == {'type': 'GradientBalanceHook', 'interval': 25}
+    assert hooks.self_balance == {'type': 'SelfBalanceHook', 'interval': 20}
     plain = loss_cls['type'] in ('FocalLoss', 'CrossEntropyLoss')
     assert head.type == ('RetinaHead' if plain else 'RankingRetinaHead')
 
@@ -97,7 +98,7 @@ def test_rows_differ_only_in_losses_and_assigner(rows, data):
         cfg = rows.row_config(row, settings(rows, data))
         for key in ('type', 'loss_cls', 'loss_bbox', 'reg_decoded_bbox'):
             cfg.model.bbox_head.pop(key)
-        for key in ('losses', 'rpn_losses', 'custom_hooks'):
+        for key in ('losses', 'rpn_losses'):
             cfg.pop(key, None)
         if SETTINGS[row][-1]:
             cfg.model.bbox_head.anchor_generator.ratios = [0.5, 1.0, 2.0]

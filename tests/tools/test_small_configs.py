@@ -43,7 +43,7 @@ def tiny_epoch(name, data, work_dir):
     test_cfg = 'model.test_cfg.rcnn' if 'rcnn' in name else 'model.test_cfg'
     options[f'{test_cfg}.score_thr'] = 0.0  # after a few steps no score is high
     if HEADS[name]:
-        options['custom_hooks.0.interval'] = STEPS // 2
+        options['default_hooks.self_balance.interval'] = STEPS // 2
     pairs = [f'{key}={value}' for key, value in options.items()]
     config = str(CONFIGS / f'{name}.py')
     load_tool('train').main([config, '--work-dir', str(work_dir), '--cfg-options', *pairs])

@@ -4,3 +4,4 @@ model = dict(
     neck=dict(out_channels=96),
     bbox_head=dict(num_classes=3, in_channels=96, feat_channels=96),
 )
+default_hooks = _base_.ablation_hooks

@@ -11,5 +11,6 @@ model = dict(
     test_cfg=_base_.low_score_thr,
 )
 # Every row logs how its classification loss balances positives and negatives.
-hooks = [dict(type='GradientBalanceHook', interval=25)]
-balancing_hooks = [*hooks, dict(type='SelfBalanceHook', interval=20)]
+ablation_hooks = dict(
+    gradient_balance=dict(type='GradientBalanceHook', interval=25), self_balance=dict(interval=20)
+)

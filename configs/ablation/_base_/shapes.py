@@ -5,3 +5,4 @@ _base_ = [
 ]
 
 model = dict(bbox_head=dict(num_classes=5))
+default_hooks = _base_.ablation_hooks

@@ -7,8 +7,9 @@ from typing import Any
 
 from mmdet.registry import HOOKS
 from mmengine.dist import all_reduce, get_world_size
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
+from torch import nn
 
 from mmdet_alrp.engine.weight_checks import bare_detector
 from mmdet_alrp.models.losses import SelfBalance
@@ -21,7 +22,13 @@ class SelfBalanceHook(Hook):
     The ratio becomes ``mean(L_cls + L_loc) / mean(L_loc)`` over all steps of all processes; each
     head has its own. Ratios and the sums of an unfinished period are buffers of the model: they are
     in every checkpoint, and a resumed run goes on with them. (A checkpoint within a period
-    holds the sums of the first process; after a resume they stand for those of all.)
+    holds the sums of the first process; after a resume they stand for those of all.) A run that
+    only takes the weights (``load_from``) starts with their ratio, but with sums of its own. The
+    averaged weights that ``EMAHook`` saves come with the ratios and sums of the model that trains.
+    A loss with ``balance_every`` ends its periods by itself; the hook only keeps its sums right.
+
+    It belongs in ``default_hooks``, under any key: they merge with those of a child config, whereas
+    ``custom_hooks`` of a child would replace it. A model without a ratio is left alone.
 
     Args:
         interval: Period in training iterations; None takes epochs, or in an iteration-based loop
@@ -42,19 +49,24 @@ class SelfBalanceHook(Hook):
         self.interval = interval
 
     def before_train(self, runner: Runner) -> None:
-        """Find out how long a period is; say so if there is nothing to balance.
+        """Find out how long a period is, and begin one unless the run is a resumed one.
 
         Raises:
             ValueError: If DistributedDataParallel broadcasts buffers: the sums of the first process
                 would replace those of the others in every step.
         """
-        if get_world_size() > 1 and getattr(runner.model, 'broadcast_buffers', False):
+        balances = self._balances(runner)
+        if not balances:
+            runner.logger.info('SelfBalanceHook: no loss of this model has a self-balance ratio')
+        elif get_world_size() > 1 and getattr(runner.model, 'broadcast_buffers', False):
             raise ValueError(
                 'SelfBalanceHook sums the losses of all processes in buffers: '
                 'model_wrapper_cfg must have broadcast_buffers=False'
             )
-        if not self._balances(runner):
-            runner.logger.warning('SelfBalanceHook: no loss of this model has a self-balance ratio')
+        for _, balance in balances:
+            balance.driven = True
+            if runner.iter == 0:
+                balance.sums.zero_()  # they came with weights of another run
         self._period = self.interval
         if self.interval is None and isinstance(runner.train_loop, IterBasedTrainLoop):
             self._period = _iterations_of_one_pass(runner)
@@ -69,10 +81,33 @@ class SelfBalanceHook(Hook):
         if self._period is None:
             self._end_period(runner)
 
+    def after_train(self, runner: Runner) -> None:
+        """Let go of the losses: whoever trains them next ends their periods."""
+        for _, balance in self._balances(runner):
+            balance.driven = balance.every is not None
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Give the copy whose weights are averages the ratios and sums of the model that trains.
+
+        ``EMAHook`` takes buffers over, or averages them, before a period ends, and saves its copy
+        in the place of the model.
+
+        Args:
+            runner: The runner.
+            checkpoint: Not needed: it holds the tensors of the copy, or will.
+        """
+        copies = [hook.ema_model.module for hook in runner.hooks if isinstance(hook, EMAHook)]
+        for copy in copies:
+            pairs = zip(self._balances(runner), _enabled_balances(copy), strict=True)
+            for (_, balance), (_, averaged) in pairs:
+                averaged.load_state_dict(balance.state_dict())
+
     def _end_period(self, runner: Runner) -> None:
         # Short periods would fill the log; the training log shows the ratio anyway.
         log = runner.logger.info if self.interval is None else runner.logger.debug
         for name, balance in self._balances(runner):
+            if balance.every is not None:  # ends its periods by itself
+                continue
             sums = balance.sums.clone()
             all_reduce(sums)
             if balance.end_period(sums):
@@ -85,12 +120,16 @@ class SelfBalanceHook(Hook):
 
     @staticmethod
     def _balances(runner: Runner) -> list[tuple[str, SelfBalance]]:
-        model = bare_detector(runner.model)
-        return [
-            (name, module)
-            for name, module in model.named_modules()
-            if isinstance(module, SelfBalance) and module.enabled
-        ]
+        return _enabled_balances(bare_detector(runner.model))
+
+
+def _enabled_balances(model: nn.Module) -> list[tuple[str, SelfBalance]]:
+    """Return the losses with a ratio that follows the training, with their names."""
+    return [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, SelfBalance) and module.enabled
+    ]
 
 
 def _iterations_of_one_pass(runner: Runner) -> int:

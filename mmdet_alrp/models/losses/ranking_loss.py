@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from mmdet_alrp.criteria import BalancedCriterion, PositiveBoxes, RankedLosses, RankingCriterion
 
+from .missing_hook import warn_without_hook
+
 # MMDetection's box losses that measure localisation, and what the criteria call them.
 BOX_LOSS_NAMES = {'IoULoss': 'iou', 'GIoULoss': 'giou', 'DIoULoss': 'diou', 'CIoULoss': 'ciou'}
 
@@ -99,6 +101,7 @@ class RankingLoss(RankingCriterion):
                 f'{type(self).__name__} needs a ranking head, such as RankingRetinaHead in place '
                 'of RetinaHead (docs/own_head.md: any head of your own in two lines)'
             )
+        warn_without_hook(self)
         boxes = PositiveBoxes(box_losses, ious, box_scores)
         return self.rank_flat(logits, targets, boxes, images, num_images)
 

@@ -92,8 +92,8 @@ EPOCHS = {'by_epoch': True, 'max_epochs': 3}
 OPTIMIZER = {'type': 'SGD', 'lr': 1e-4}
 
 
-def build_runner(work_dir, train_cfg=EPOCHS, hook=None, size=12, batch_size=3, **changes):
-    """A runner of 4 steps an epoch, and the recorder among its hooks."""
+def build_runner(work_dir, train_cfg=EPOCHS, *hooks, size=12, batch_size=3, **changes):
+    """A runner of 4 steps an epoch, with these hooks or that of the balance, and its recorder."""
     recorder = Recorder()
     iterations = not train_cfg['by_epoch']
     config = {
@@ -108,7 +108,7 @@ def build_runner(work_dir, train_cfg=EPOCHS, hook=None, size=12, batch_size=3, *
         'train_cfg': train_cfg,
         'optim_wrapper': {'type': 'OptimWrapper', 'optimizer': OPTIMIZER},
         'default_hooks': {'checkpoint': {'type': 'CheckpointHook', 'interval': 1}},
-        'custom_hooks': [recorder, hook or SelfBalanceHook()],
+        'custom_hooks': [recorder, *(hooks or [SelfBalanceHook()])],
         'default_scope': 'mmdet',
         'experiment_name': uuid4().hex,
         'log_level': 'WARNING',
