@@ -3,15 +3,16 @@
 Importing the package registers its parts with MMDetection and MMEngine, where MMSegmentation finds
 those for segmentation; `custom_imports` in a config does that. Where mmdet is absent only the parts
 for segmentation are registered, and without mmengine only `mmdet_alrp.ranking` is there.
+
+Where something installed does not fit, importing the package or a part that needs the stack is an
+error that says so in a line. A part that needs torch alone, such as `mmdet_alrp.ranking`, can be
+imported everywhere; what fits is registered then too.
 """
 
-from mmdet_alrp.compatibility import check_stack, reports_itself
+from mmdet_alrp.import_reason import imported_part
+from mmdet_alrp.registration import register
 from mmdet_alrp.version import __version__
 
-packages = () if reports_itself() else check_stack()
-if 'mmengine' in packages:
-    from mmdet_alrp import config_scope, engine, registration, segmentation  # noqa: F401
-
-    registration.add_locations(packages)
-
 __all__ = ['__version__']
+
+register(imported_part(__name__))

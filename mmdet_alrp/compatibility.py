@@ -225,12 +225,29 @@ def is_fork(finding: Finding) -> bool:
     return finding.distribution.startswith('onedl-')
 
 
-def reports_itself() -> bool:
-    """Say whether `python -m mmdet_alrp` is starting, which reports misfits by itself."""
-    return sys.argv[:1] == ['-m'] and any(
-        argument in ('mmdet_alrp', 'mmdet_alrp.__main__', '-mmmdet_alrp')
-        for argument in sys.orig_argv
-    )
+def refuse_misfits() -> dict[str, Finding]:
+    """Examine the stack for a part that needs it.
+
+    Returns:
+        What was found, by module.
+
+    Raises:
+        ImportError: If something installed does not fit, with one line for each misfit. Of
+            MMSegmentation, which is optional, that is no error.
+    """
+    findings = {finding.module: finding for finding in survey()}
+    lines = [f.line() for f in findings.values() if f.problem and f.module not in OPTIONAL]
+    if lines:
+        raise ImportError(
+            '\n'.join(
+                [
+                    'mmdet_alrp does not fit what is installed here:',
+                    *lines,
+                    '`python -m mmdet_alrp` shows the whole picture.',
+                ]
+            )
+        )
+    return findings
 
 
 def check_stack() -> tuple[str, ...]:
@@ -244,21 +261,10 @@ def check_stack() -> tuple[str, ...]:
     Raises:
         ImportError: If something installed does not fit; one line for each misfit.
     """
-    findings = {finding.module: finding for finding in survey()}
-    misfits = [f for f in findings.values() if f.problem]
-    needed = [finding.line() for finding in misfits if finding.module not in OPTIONAL]
-    if needed:
-        raise ImportError(
-            '\n'.join(
-                [
-                    'mmdet_alrp does not fit what is installed here:',
-                    *needed,
-                    '`python -m mmdet_alrp` shows the whole picture.',
-                ]
-            )
-        )
-    for finding in misfits:
-        warnings.warn(finding.line(), stacklevel=3)
+    findings = refuse_misfits()
+    for module in OPTIONAL:
+        if findings[module].problem:
+            warnings.warn(findings[module].line(), stacklevel=3)
     absent = [module for module in OPENMMLAB if not findings[module].installed]
     if 0 < len(absent) < len(OPENMMLAB):
         warnings.warn(describe_absence(absent), stacklevel=3)

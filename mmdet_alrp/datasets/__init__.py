@@ -8,6 +8,8 @@ from .shape_options import ShapesOptions
 __all__ = ['ShapesOptions', 'write_shapes']
 
 if all(find_spec(name) is not None for name in ('torch', 'mmengine', 'mmcv', 'mmdet')):
+    from mmdet_alrp import fitting_stack  # noqa: F401
+
     from .shapes import ShapesDataset
 
     __all__ += ['ShapesDataset']

@@ -27,6 +27,8 @@ __all__ = [
 ]
 
 if all(find_spec(name) is not None for name in ('torch', 'mmengine', 'mmcv', 'mmdet')):
+    from mmdet_alrp import fitting_stack  # noqa: F401
+
     from .coco_lrp_metric import CocoLRPMetric
 
     __all__ += ['CocoLRPMetric']

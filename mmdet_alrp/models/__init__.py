@@ -1,5 +1,7 @@
 """Registered models: ranking losses and the heads that they train."""
 
+from mmdet_alrp import fitting_stack  # noqa: F401
+
 from .dense_heads import (
     CenternessFreeMixin,
     RankingAnchorHeadMixin,

@@ -1,5 +1,7 @@
 """Registered hooks."""
 
+from mmdet_alrp import fitting_stack  # noqa: F401
+
 from .batch_check_hook import BatchCheckHook
 from .finite_loss_hook import FiniteLossHook, NotFiniteError
 from .gradient_balance_hook import GradientBalanceHook
