@@ -3,6 +3,13 @@
 from .centerness_free_mixin import CenternessFreeMixin
 from .ranking_anchor_head_mixin import RankingAnchorHeadMixin
 from .ranking_atss_head import RankingATSSHead
+from .ranking_detr_head_mixin import RankingDETRHeadMixin
+from .ranking_detr_heads import (
+    RankingConditionalDETRHead,
+    RankingDABDETRHead,
+    RankingDeformableDETRHead,
+)
+from .ranking_dino_head import RankingDINOHead, RankingDINOHeadMixin
 from .ranking_fcos_head import RankingFCOSHead
 from .ranking_fovea_head import RankingFoveaHead
 from .ranking_gfl_head import RankingGFLHead
@@ -15,6 +22,12 @@ __all__ = [
     'CenternessFreeMixin',
     'RankingATSSHead',
     'RankingAnchorHeadMixin',
+    'RankingConditionalDETRHead',
+    'RankingDABDETRHead',
+    'RankingDETRHeadMixin',
+    'RankingDINOHead',
+    'RankingDINOHeadMixin',
+    'RankingDeformableDETRHead',
     'RankingFCOSHead',
     'RankingFoveaHead',
     'RankingGFLHead',
