@@ -14,12 +14,20 @@ from .dense_heads import (
     RankingFoveaHead,
     RankingGFLHead,
     RankingHeadMixin,
+    RankingPAAHead,
     RankingRetinaHead,
     RankingRPNHead,
+    RankingRTMDetHead,
+    RankingRTMDetSepBNHead,
     RetinaATSSHead,
 )
 from .losses import ALRPLoss, APLoss, NDCGLoss, RankingLoss, RankSortLoss
-from .roi_heads import RankingBBoxHeadMixin, RankingShared2FCBBoxHead
+from .roi_heads import (
+    RankingBBoxHeadMixin,
+    RankingFCNMaskHead,
+    RankingShared2FCBBoxHead,
+    RankingStandardRoIHead,
+)
 
 __all__ = [
     'ALRPLoss',
@@ -36,13 +44,18 @@ __all__ = [
     'RankingDINOHead',
     'RankingDINOHeadMixin',
     'RankingDeformableDETRHead',
+    'RankingFCNMaskHead',
     'RankingFCOSHead',
     'RankingFoveaHead',
     'RankingGFLHead',
     'RankingHeadMixin',
     'RankingLoss',
+    'RankingPAAHead',
     'RankingRPNHead',
+    'RankingRTMDetHead',
+    'RankingRTMDetSepBNHead',
     'RankingRetinaHead',
     'RankingShared2FCBBoxHead',
+    'RankingStandardRoIHead',
     'RetinaATSSHead',
 ]

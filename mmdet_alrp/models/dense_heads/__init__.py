@@ -14,8 +14,10 @@ from .ranking_fcos_head import RankingFCOSHead
 from .ranking_fovea_head import RankingFoveaHead
 from .ranking_gfl_head import RankingGFLHead
 from .ranking_head_mixin import RankingHeadMixin
+from .ranking_paa_head import RankingPAAHead
 from .ranking_retina_head import RankingRetinaHead
 from .ranking_rpn_head import RankingRPNHead
+from .ranking_rtmdet_heads import RankingRTMDetHead, RankingRTMDetSepBNHead
 from .retina_atss_head import RetinaATSSHead
 
 __all__ = [
@@ -32,7 +34,10 @@ __all__ = [
     'RankingFoveaHead',
     'RankingGFLHead',
     'RankingHeadMixin',
+    'RankingPAAHead',
     'RankingRPNHead',
+    'RankingRTMDetHead',
+    'RankingRTMDetSepBNHead',
     'RankingRetinaHead',
     'RetinaATSSHead',
 ]
