@@ -48,13 +48,13 @@ def truths(labels=((0, 2), (1,))):
 
 def detr_head(kind, losses=ALRP, training=True, **changes):
     """A head of `kind`; MMDetection's own gets its own losses."""
-    losses = losses if kind.startswith('Ranking') else STOCK_LOSSES
+    losses = losses if kind.startswith(('Ranking', 'Own')) else STOCK_LOSSES
     config = {
         'type': kind,
         'num_classes': CLASSES,
         'embed_dims': 8,
         'sync_cls_avg_factor': True,
-        **KINDS.get(kind, KINDS.get(f'Ranking{kind}')),
+        **KINDS.get(kind, KINDS.get(f'Ranking{kind}', {})),
         'loss_bbox': {'type': 'L1Loss', 'loss_weight': 5.0},
         **losses,
         'test_cfg': {'max_per_img': 10},

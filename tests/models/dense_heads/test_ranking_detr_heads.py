@@ -1,5 +1,6 @@
 import pytest
 import torch
+from documented_heads import BLOCKS
 from detr_heads import (
     ALRP,
     CLASSES,
@@ -263,3 +264,20 @@ def test_head_that_no_ranking_fits_is_refused_in_one_line(bases, reason):
     with pytest.raises(ValueError, match=reason) as caught:
         head(num_classes=CLASSES, **ALRP)
     assert '\n' not in str(caught.value)
+
+
+def test_documented_config_trains_the_documented_head():
+    config = {}
+    exec(BLOCKS[2], config)
+    head = config['model']['bbox_head']
+    losses = {
+        name: {key: value for key, value in loss.items() if key != '_delete_'}
+        for name, loss in head.items()
+        if name != 'type'
+    }
+    assert head['type'] == 'OwnDINOHead'
+    own = detr_head(head['type'], losses, **KINDS['RankingDINOHead'])
+    outputs = predictions('RankingDINOHead')
+    found = losses_of(own, head['type'], outputs, truths())
+    usual = losses_of(detr_head('RankingDINOHead'), 'RankingDINOHead', outputs, truths())
+    torch.testing.assert_close(found, usual)
