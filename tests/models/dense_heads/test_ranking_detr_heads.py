@@ -1,6 +1,5 @@
 import pytest
 import torch
-from documented_heads import BLOCKS
 from detr_heads import (
     ALRP,
     CLASSES,
@@ -21,6 +20,7 @@ from detr_heads import (
     ranked_by_hand,
     truths,
 )
+from documented_heads import BLOCKS
 from mmdet.models.dense_heads import DETRHead, DINOHead, GroundingDINOHead
 from mmdet.registry import MODELS
 from mmengine.model import BaseModel
@@ -140,6 +140,15 @@ def test_denoising_losses_are_those_of_the_config():
     torch.testing.assert_close(found['dn_loss_cls'], 2 * usual['dn_loss_cls'])
     torch.testing.assert_close(found['d0.dn_loss_iou'], usual['d0.dn_loss_iou'] / 2)
     torch.testing.assert_close(found['loss_cls'], usual['loss_cls'])
+
+
+def test_deformable_detr_of_one_stage_has_no_proposals_to_rank():
+    kind = 'RankingDeformableDETRHead'
+    scores, boxes, more = predictions(kind)
+    found = losses_of(detr_head(kind), kind, (scores, boxes, [None, None]), truths())
+    both = losses_of(detr_head(kind), kind, (scores, boxes, more), truths())
+    assert both.keys() - found.keys() == {f'enc_loss_{part}' for part in ('cls', 'bbox', 'iou')}
+    torch.testing.assert_close(found, {name: both[name] for name in found})
 
 
 def test_all_layers_share_one_ratio(kind):
