@@ -18,7 +18,7 @@ model = dict(
         bbox_roi_extractor=_base_.small_rois,
         bbox_head=dict(_base_.small_box_head, **_base_.losses),
         mask_roi_extractor=_base_.small_rois,
-        mask_head=dict(in_channels=64, conv_out_channels=64, num_convs=2, num_classes=5),
+        mask_head=_base_.small_mask_head,
     ),
 )
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -84,6 +84,10 @@ RANKING_TIMES = 'tests/ranking/test_benchmark.py::test_table_and_json'
 GLOBAL_TIMES = 'tests/ranking/test_global_benchmark.py::test_table_and_json'
 EVALUATION_TIMES = 'tests/evaluation/test_evaluation_benchmark.py::test_table_and_json'
 KIN = 'tests/models/dense_heads/test_kin_heads.py::'
+OWN_DETR = (
+    'tests/models/dense_heads/test_ranking_detr_heads.py::'
+    'test_documented_config_trains_the_documented_head'
+)
 
 # A command (without `python` and `bash`) is as the first pattern that fits all of it. Then: the
 # tests that run it, and unless they run it as it stands, what it needs.
@@ -187,7 +191,7 @@ CODE = {
     'docs/how_it_works.md': (3, [DOCS + 'test_toy_example_has_the_numbers_of_the_page']),
     'docs/index.md': (2, [DOCS + 'test_index_runs']),
     'docs/losses.md': (3, ['tests/test_docs_code.py::test_code_of_the_losses_page_runs']),
-    'docs/own_head.md': (2, [KIN + 'test_documented_config_trains_the_documented_head']),
+    'docs/own_head.md': (3, [KIN + 'test_documented_config_trains_the_documented_head', OWN_DETR]),
     'docs/own_loss.md': (3, [DOCS + 'test_own_loss_agrees_with_its_loops_and_trains_a_head']),
     'docs/plain_pytorch.md': (
         3,

@@ -1,11 +1,3 @@
-_base_ = 'mmdet::_base_/default_runtime.py'
+_base_ = ['mmdet::_base_/default_runtime.py', 'plugin.py']
 
-custom_imports = dict(imports=['mmdet_alrp'], allow_failed_imports=False)
-# Nothing goes wrong in silence, and no save costs the last checkpoint: docs/reliability.md.
-# In default_hooks, because custom_hooks of a config that inherits this one would replace them.
-default_hooks = dict(
-    finite_loss=dict(type='FiniteLossHook'),
-    batch_check=dict(type='BatchCheckHook'),
-    checkpoint=dict(type='SafeCheckpointHook'),
-    self_balance=dict(type='SelfBalanceHook'),  # for losses that balance themselves
-)
+default_hooks = _base_.reliable_hooks

@@ -3,6 +3,7 @@
 _base_ = 'r18_scratch.py'
 
 small_box_head = dict(in_channels=64, fc_out_channels=128, num_classes=5)
+small_mask_head = dict(in_channels=64, conv_out_channels=64, num_convs=2, num_classes=5)
 small_rois = dict(out_channels=64, finest_scale=28)
 few_proposals = dict(nms_pre=500, max_per_img=200)
 two_stage_r18 = dict(

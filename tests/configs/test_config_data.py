@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from config_files import COCO, CONFIGS, NAMES, load, step_of
+from config_files import COCO, CONFIGS, NAMES, STOCK, load, step_of
 from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmengine.fileio import LocalBackend
@@ -86,7 +86,7 @@ def test_images_come_through_the_backend(tmp_path, monkeypatch):
     assert read == [path] * 3
 
 
-@pytest.mark.parametrize('name', COCO)
+@pytest.mark.parametrize('name', [*COCO, *STOCK])
 def test_files_of_coco(name):
     cfg = load(name)
     splits = {'train': 'train2017', 'val': 'val2017', 'test': 'val2017'}

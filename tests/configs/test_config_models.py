@@ -1,10 +1,11 @@
 """Every config builds a detector that trains and predicts; nothing is downloaded."""
 
 import math
+import re
 
 import pytest
 import torch
-from config_files import NAMES, PROMISED_LOSS, SMALL, build, loss_of
+from config_files import NAMES, PROMISED_LOSS, SMALL, build, is_transformer, load, loss_of
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import InstanceData
@@ -12,31 +13,43 @@ from mmengine.structures import InstanceData
 SIDE = 64
 BOX = [8, 8, 40, 42]
 LOSSES = {'loss_cls', 'loss_bbox'}
+QUERY_LOSSES = {'loss_cls', 'loss_bbox', 'loss_iou'}
+MORE_LOSSES = {
+    'focal_atss': {'loss_centerness'},
+    'focal_fcos': {'loss_centerness'},
+    'focal_paa': {'loss_iou'},
+    **{f'{loss}_gfl': {'loss_dfl'} for loss in ('alrp', 'rs', 'qfl')},
+}
 RPN_LOSSES = {'loss_rpn_cls', 'loss_rpn_bbox'}
 
 
-def sample(boxes):
+def sample(boxes, with_masks):
     truth = InstanceData(bboxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4))
     truth.labels = torch.zeros(len(boxes)).long()
-    masks = torch.zeros(len(boxes), SIDE, SIDE)
-    masks[:, BOX[1] : BOX[3], BOX[0] : BOX[2]] = 1
-    truth.masks = BitmapMasks(masks.byte().numpy(), SIDE, SIDE)
+    if with_masks:
+        masks = torch.zeros(len(boxes), SIDE, SIDE)
+        masks[:, BOX[1] : BOX[3], BOX[0] : BOX[2]] = 1
+        truth.masks = BitmapMasks(masks.byte().numpy(), SIDE, SIDE)
     size = {'img_shape': (SIDE, SIDE), 'ori_shape': (SIDE, SIDE), 'scale_factor': (1.0, 1.0)}
     found = DetDataSample(metainfo=size, gt_instances=truth)
     found.ignored_instances = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0).long())
     return found
 
 
-def batch():
+def batch(with_masks=False):
     """An image with an object and one without."""
     generator = torch.Generator().manual_seed(0)
     images = [torch.randint(256, (3, SIDE, SIDE), generator=generator).byte() for _ in range(2)]
-    return {'inputs': images, 'data_samples': [sample([BOX]), sample([])]}
+    return {'inputs': images, 'data_samples': [sample(boxes, with_masks) for boxes in ([BOX], [])]}
 
 
 def expected_losses(name):
+    if is_transformer(name):
+        layers = [f'd{layer}.' for layer in range(load(name).model.decoder.num_layers - 1)]
+        kinds = ['', *layers, *(['dn_', *(f'{d}dn_' for d in layers)] if 'dino' in name else [])]
+        return {f'{kind}{loss}' for kind in (*kinds, 'enc_') for loss in QUERY_LOSSES}
     if 'rcnn' not in name:
-        return LOSSES | ({'loss_centerness'} if name == 'focal_atss_r50_500' else set())
+        return LOSSES | MORE_LOSSES.get(re.sub('_r(18|50)_.*', '', name), set())
     if 'cascade' in name:
         return RPN_LOSSES | {f's{stage}.{loss}' for stage in range(3) for loss in LOSSES}
     return RPN_LOSSES | LOSSES | ({'loss_mask'} if 'mask' in name else set())
@@ -45,7 +58,7 @@ def expected_losses(name):
 def train_one_step(name, model):
     if 'rcnn' in name:  # a small model's few proposals may all miss, before the RPN is trained
         model.train_cfg.rpn_proposal.update(nms_pre=2000, max_per_img=1000)
-    data = model.data_preprocessor(batch(), training=True)
+    data = model.data_preprocessor(batch('mask' in name), training=True)
     loss, log_vars = model.parse_losses(model(**data, mode='loss'))
     assert {key for key in log_vars if 'loss' in key} == expected_losses(name) | {'loss'}
     assert all(math.isfinite(value) for value in log_vars.values())
@@ -77,7 +90,7 @@ def test_model_trains_with_the_loss_of_its_name_and_predicts(name):
     train_one_step(name, model)
     num_classes = {'shapes': 5, 'bccd': 3}.get(name.rsplit('_', 1)[-1], 80)
     for found in predict(model):
-        assert 0 < len(found) <= 100
+        assert 0 < len(found) <= model.test_cfg.get('rcnn', model.test_cfg).max_per_img
         assert found.labels.max() < num_classes
         assert ((found.scores >= 0) & (found.scores <= 1)).all()
         assert found.bboxes.isfinite().all()

@@ -1,12 +1,18 @@
 """What every config of this repository keeps to."""
 
+import re
+from pathlib import Path
+
+import mmdet
 import pytest
 from config_files import (
     CONFIGS,
     NAMES,
     PROMISED_LOSS,
     SMALL,
+    STOCK,
     heads_of,
+    is_transformer,
     load,
     loss_of,
     positive_thresholds,
@@ -16,7 +22,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 BALANCED = [name for name in NAMES if loss_of(name) in ('alrp', 'ndcg') or '_sb_' in name]
-RANKING = [name for name in NAMES if loss_of(name) not in ('focal', 'ce')]
+RANKING = [name for name in NAMES if loss_of(name) not in ('focal', 'ce', 'qfl')]
 ALRP = [name for name in NAMES if loss_of(name) == 'alrp']
 PROMISED_NAMES = {
     *(f'{loss}_retinanet_r50_500' for loss in ('alrp', 'ap', 'ndcg', 'focal', 'rs')),
@@ -35,6 +41,12 @@ PROMISED_NAMES = {
         for detector in ('foveabox', 'atss', 'faster_rcnn', 'cascade_rcnn', 'mask_rcnn')
     ),
     *(f'{loss}_retinanet_r18_shapes' for loss in ('alrp', 'focal', 'ap', 'ndcg', 'rs')),
+    *(f'{loss}_dino_r50_coco' for loss in ('alrp', 'rs')),
+    *(f'rs_{kind}_r50_coco' for kind in ('deformable_detr', 'gfl', 'fcos', 'paa', 'mask_rcnn')),
+    'rs_rtmdet_s_coco',
+    *(f'{loss}_{kind}_r18_shapes' for kind in ('dino', 'fcos') for loss in ('alrp', 'rs', 'focal')),
+    *(f'{loss}_{kind}_r18_shapes' for kind in ('gfl', 'rtmdet') for loss in ('alrp', 'rs', 'qfl')),
+    *('rs_paa_r18_shapes', 'focal_paa_r18_shapes', 'rs_mask_rcnn_r18_shapes'),
     *(f'{loss}_retinanet_r18_bccd' for loss in ('alrp', 'rs', 'focal')),
 }
 
@@ -51,8 +63,8 @@ def test_config_is_short(path):
 
 def test_only_one_file_of_a_tool_box_imports_the_package():
     importing = {path for path in CONFIGS.rglob('*.py') if 'custom_imports' in path.read_text()}
-    folders = (CONFIGS, CONFIGS / 'segmentation')
-    assert importing == {folder / '_base_' / 'runtime.py' for folder in folders}
+    bases = CONFIGS / '_base_', CONFIGS / 'segmentation' / '_base_'
+    assert importing == {bases[0] / 'plugin.py', bases[1] / 'runtime.py'}
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -121,34 +133,73 @@ def test_masks_are_loaded_and_judged(name):
     assert cfg.val_evaluator.metric == cfg.test_evaluator.metric == ['bbox', 'segm']
 
 
-@pytest.mark.parametrize(
-    'name',
-    [
-        name
-        for name in RANKING
-        if loss_of(name) == 'alrp' and name.replace('alrp_', 'focal_') in NAMES and name in SMALL
-    ],
-)
-def test_small_twin_differs_only_in_the_losses(name):
-    twin = load(name.replace('alrp_', 'focal_'))
-    cfg = load(name)
-    for config in (cfg, twin):
-        for key in ('type', 'loss_cls', 'loss_bbox'):
-            config.model.bbox_head.pop(key)
-        for key in ('losses', 'rpn_losses'):
-            config.pop(key, None)
-    assert cfg.to_dict() == twin.to_dict()
+def twins(name):
+    """Small configs of other losses that differ from this one in their losses alone."""
+    loss, *rest = name.split('_')
+    others = ['_'.join([other, *rest]) for other in PROMISED_LOSS if other != loss]
+    return [other for other in others if other in SMALL]
 
 
-@pytest.mark.parametrize(
-    'name', [name for name in NAMES if loss_of(name) in ('ap', 'ndcg', 'rs') and name in SMALL]
-)
-def test_small_variant_differs_from_alrp_only_in_the_losses(name):
-    sibling = load('_'.join(['alrp', *name.split('_')[1:]]))
+def without_losses(name):
+    """A config without what belongs to its losses."""
     cfg = load(name)
-    for config in (cfg, sibling):
-        for key in ('loss_cls', 'loss_bbox', 'reg_decoded_bbox'):
-            config.model.bbox_head.pop(key)
-        for key in ('losses', 'rpn_losses'):
-            config.pop(key, None)
-    assert cfg.to_dict() == sibling.to_dict()
+    for key in ('type', 'loss_cls', 'loss_bbox', 'loss_iou', 'loss_centerness', 'reg_decoded_bbox'):
+        if key != 'loss_bbox' or not is_transformer(name):  # there it is the same L1 for all
+            cfg.model.bbox_head.pop(key, None)
+    for key in ('losses', 'rpn_losses', 'custom_hooks'):
+        cfg.pop(key, None)
+    return cfg.to_dict()
+
+
+@pytest.mark.parametrize('name', [name for name in SMALL if 'rcnn' not in name and twins(name)])
+def test_small_twins_differ_only_in_the_losses(name):
+    for twin in twins(name):
+        assert without_losses(name) == without_losses(twin)
+
+
+@pytest.mark.parametrize('name', STOCK)
+def test_recipe_of_mmdetection_stays_but_for_the_rate_that_the_config_names(name):
+    cfg = load(name)
+    text = (CONFIGS / f'{name}.py').read_text()
+    (stock,) = [base for base in base_files(name) if base.startswith('mmdet::')]
+    theirs = Config.fromfile(mmdet_config(stock))
+    for key in ('train_dataloader', 'test_dataloader', 'param_scheduler', 'train_cfg'):
+        assert unscoped(cfg[key]) == unscoped(theirs[key]), key
+    rate = cfg.optim_wrapper.optimizer.lr
+    assert (f'lr={rate}' in text) == (rate != theirs.optim_wrapper.optimizer.lr)
+    images = re.search(r'for (\d+) images a step', text)
+    assert images is None or int(images[1]) == cfg.auto_scale_lr.base_batch_size
+    if '_dino_' in name or '_detr_' in name:
+        l1, their_l1 = (each.model.bbox_head.loss_bbox for each in (cfg, theirs))
+        assert unscoped(l1) == unscoped(their_l1)
+        assert unscoped(cfg.model.train_cfg) == unscoped(theirs.model.train_cfg)
+
+
+def test_rtmdet_keeps_its_moving_average_and_its_second_pipeline():
+    hooks = [hook.type for hook in load('rs_rtmdet_s_coco').custom_hooks]
+    assert hooks == ['EMAHook', 'PipelineSwitchHook']
+
+
+def unscoped(value):
+    """A part of a config without the scopes that MMEngine notes where it inherits."""
+    if isinstance(value, dict):
+        return {key: unscoped(part) for key, part in value.items() if key != '_scope_'}
+    return [unscoped(part) for part in value] if isinstance(value, (list, tuple)) else value
+
+
+def base_files(name):
+    """All files that a config inherits, those of MMDetection by their scoped names."""
+    found, todo = [], [CONFIGS / f'{name}.py']
+    while todo:
+        path = todo.pop()
+        bases = re.search(r"^_base_ = (\[.*?\]|'.*?')$", path.read_text(), re.DOTALL | re.MULTILINE)
+        for base in re.findall(r"'(.*?)'", bases[1]) if bases else []:
+            if '::' in base:
+                found.append(base)
+            else:
+                todo.append(path.parent / base)
+    return found
+
+
+def mmdet_config(scoped):
+    return Path(mmdet.__file__).parent / '.mim' / 'configs' / scoped.removeprefix('mmdet::')

@@ -37,9 +37,14 @@ class CenternessFreeMixin:
         loss_centerness: Must be None; a config that inherits one sets it to None.
         **kwargs: As in the parent.
 
+    Attributes:
+        centerness_key: The parent's name for the loss of the branch.
+
     Raises:
         ValueError: If there is a ``loss_centerness``; else as the parent.
     """
+
+    centerness_key = 'loss_centerness'
 
     def __init__(self, *args: Any, loss_centerness: None = None, **kwargs: Any) -> None:
         if loss_centerness is not None:
@@ -61,7 +66,8 @@ class CenternessFreeMixin:
         self, cls_scores: list[Tensor], bbox_preds: list[Tensor], *args: Any, **kwargs: Any
     ) -> dict[str, Tensor]:
         """Compute the losses of a batch, arguments as in the parent but for the centerness."""
-        zeros = [score.new_zeros(len(score), 1, *score.shape[2:]) for score in cls_scores]
+        anchors = getattr(self, 'num_base_priors', 1)  # a place
+        zeros = [score.new_zeros(len(score), anchors, *score.shape[2:]) for score in cls_scores]
         losses = super().loss_by_feat(cls_scores, bbox_preds, zeros, *args, **kwargs)
-        del losses['loss_centerness']
+        del losses[self.centerness_key]
         return losses

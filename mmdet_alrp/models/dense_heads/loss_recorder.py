@@ -62,21 +62,39 @@ class LossRecorder(nn.Module):
 
 
 @contextmanager
-def recording(head: nn.Module) -> Iterator[tuple[LossRecorder, LossRecorder]]:
-    """Let recorders stand in for ``loss_cls`` and ``loss_bbox`` of a head for a while.
+def replaced(head: nn.Module, **modules: nn.Module) -> Iterator[None]:
+    """Let other modules stand in for some of a head's for a while.
+
+    Args:
+        head: The head; it has its own modules again afterwards.
+        **modules: What stands in, by the name of the attribute.
+    """
+    own = {name: getattr(head, name) for name in modules}
+    try:
+        for name, module in modules.items():
+            setattr(head, name, module)
+        yield
+    finally:
+        for name, module in own.items():
+            setattr(head, name, module)
+
+
+@contextmanager
+def recording(
+    head: nn.Module, box_loss: str = 'loss_bbox'
+) -> Iterator[tuple[LossRecorder, LossRecorder]]:
+    """Let recorders stand in for ``loss_cls`` and the box loss of a head for a while.
 
     Args:
         head: The head; it has its own losses again afterwards.
+        box_loss: Name of the box loss that the ranking weighs.
 
     Yields:
-        The recorders of ``loss_cls`` and of ``loss_bbox``.
+        The recorders of ``loss_cls`` and of the box loss.
     """
-    loss_cls, loss_bbox = head.loss_cls, head.loss_bbox
-    head.loss_cls, head.loss_bbox = LossRecorder(loss_cls), LossRecorder(loss_bbox)
-    try:
-        yield head.loss_cls, head.loss_bbox
-    finally:
-        head.loss_cls, head.loss_bbox = loss_cls, loss_bbox
+    recorders = LossRecorder(head.loss_cls), LossRecorder(getattr(head, box_loss))
+    with replaced(head, loss_cls=recorders[0], **{box_loss: recorders[1]}):
+        yield recorders
 
 
 class Gathered(NamedTuple):
@@ -128,7 +146,8 @@ def gather(cls_recorder: LossRecorder, box_recorder: LossRecorder) -> Gathered:
         if scores.dim() != 2 or labels.shape != scores.shape[:1] or weights.shape != labels.shape:
             raise ValueError(
                 'a ranking head needs a parent that gives its loss_cls logits (n, num_classes), '
-                'class indices (n,) and weights (n,) or none; got shapes '
+                'class indices (n,) and weights (n,) or none (a score for each class, as of '
+                'VarifocalNet and TOOD, names no positive); got shapes '
                 f'{tuple(scores.shape)}, {tuple(labels.shape)} and {tuple(weights.shape)}'
             )
         parts.append((scores, labels, weights))

@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import torch
+from mmdet.models.dense_heads import DETRHead
 from mmdet.structures.bbox import bbox_overlaps, get_box_tensor
 from mmengine.logging import print_log
 from torch import Tensor
@@ -35,9 +36,16 @@ class RankingHeadMixin:
             or does not go with ``loss_bbox``, or ``train_cfg`` weighs positives.
     """
 
+    ranked_box_loss = 'loss_bbox'  # the name that the parent has for the box loss to be ranked
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
         name = type(self).__name__
+        if isinstance(self, DETRHead) and self.ranked_box_loss == 'loss_bbox':
+            raise ValueError(
+                f'{name} ranks each decoder layer by itself: use RankingDETRHeadMixin, or for a '
+                'DINOHead RankingDINOHeadMixin, in place of RankingHeadMixin'
+            )
+        super().__init__(*args, **kwargs)
         if not hasattr(self.loss_cls, 'check_box_loss'):
             raise ValueError(
                 f'{name} needs a ranking loss as loss_cls, such as ALRPLoss or APLoss, '
@@ -50,7 +58,8 @@ class RankingHeadMixin:
             )
         check_pos_weight(name, getattr(self, 'train_cfg', None))
         # Heads without that option, such as FCOSHead, always decode.
-        self.loss_cls.check_box_loss(self.loss_bbox, getattr(self, 'reg_decoded_bbox', True))
+        box_loss = getattr(self, self.ranked_box_loss)
+        self.loss_cls.check_box_loss(box_loss, getattr(self, 'reg_decoded_bbox', True))
         self.last_losses_finite: Tensor | None = None
         self._steps_without_positives = 0
 
@@ -77,7 +86,7 @@ class RankingHeadMixin:
         gathered = gather(*recorders)
         if self.loss_cls.scope == 'image':
             gathered = gathered._replace(
-                images=_images_of_priors(cls_scores, gathered.cls_score),
+                images=self.images_of_priors(cls_scores, gathered.cls_score),
                 num_images=len(cls_scores[0]),
             )
         losses.update(self.rank(gathered))
@@ -134,6 +143,34 @@ class RankingHeadMixin:
             bbox_pred = get_box_tensor(self.bbox_coder.decode(priors, bbox_pred))
         return bbox_pred, bbox_targets
 
+    def images_of_priors(self, cls_scores: list[Tensor], gathered_scores: Tensor) -> Tensor:
+        """Return the image of each prior: MMDetection joins levels, and in each of them images.
+
+        Args:
+            cls_scores: Logits of each level, as ``forward`` gives them.
+            gathered_scores: Logits of all priors, shape (num_priors, num_classes).
+
+        Returns:
+            Indices of the images, shape (num_priors,).
+
+        Raises:
+            ValueError: If the head does not rank all its priors.
+        """
+        num_images, num_classes = len(cls_scores[0]), gathered_scores.size(1)
+        indices = torch.arange(num_images, dtype=torch.int16, device=gathered_scores.device)
+        images = torch.cat(
+            [
+                indices.repeat_interleave(level.numel() // (num_images * num_classes))
+                for level in cls_scores
+            ]
+        )
+        if len(images) != len(gathered_scores):
+            raise ValueError(
+                f"scope='image' needs a head that ranks all its {len(images)} priors, "
+                f'got {len(gathered_scores)}'
+            )
+        return images
+
     def _measure_boxes(self, gathered: Gathered, pos_index: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return box loss and, if the ranking wants it, IoU of each positive."""
         needs_ious = self.loss_cls.needs_ious
@@ -146,7 +183,8 @@ class RankingHeadMixin:
             for part in (gathered.bbox_pred, gathered.bbox_targets, gathered.priors)
         )
         boxes, true_boxes = self.boxes_for_loss(at_least_float32(bbox_pred), bbox_targets, priors)
-        box_losses = self.loss_bbox(boxes, true_boxes, reduction_override='none')
+        box_loss = getattr(self, self.ranked_box_loss)
+        box_losses = box_loss(boxes, true_boxes, reduction_override='none')
         if box_losses.dim() > 1:  # one value a coordinate
             box_losses = box_losses.sum(1)
         if not needs_ious:
@@ -223,21 +261,3 @@ def _in_full_precision(arg: Any) -> Any:
     """Convert an output of the head; hand other arguments back as they are."""
     levels = _levels(arg)
     return [at_least_float32(level) for level in levels] if levels else arg
-
-
-def _images_of_priors(cls_scores: list[Tensor], gathered_scores: Tensor) -> Tensor:
-    """Return the image of each prior: MMDetection joins levels, and in each of them images."""
-    num_images, num_classes = len(cls_scores[0]), gathered_scores.size(1)
-    indices = torch.arange(num_images, dtype=torch.int16, device=gathered_scores.device)
-    images = torch.cat(
-        [
-            indices.repeat_interleave(level.numel() // (num_images * num_classes))
-            for level in cls_scores
-        ]
-    )
-    if len(images) != len(gathered_scores):
-        raise ValueError(
-            f"scope='image' needs a head that ranks all its {len(images)} priors, "
-            f'got {len(gathered_scores)}'
-        )
-    return images

@@ -25,7 +25,15 @@ FOVEA = {
 }
 TOWER = {'stacked_convs': 1, 'norm_cfg': None, 'feat_channels': CHANNELS}
 FCOS = {'strides': STRIDES, 'regress_ranges': ((-1, 16), (16, 32), (32, 1e8))}
+POINTS = {
+    'anchor_generator': {'type': 'MlvlPointGenerator', 'offset': 0, 'strides': STRIDES},
+    'bbox_coder': {'type': 'DistancePointBBoxCoder'},
+}
+SOFT_LABELS = {'type': 'DynamicSoftLabelAssigner', 'topk': 5}
+# Few of the untrained boxes fit: all that overlap a little are candidates.
+CANDIDATES = {**MAX_IOU, 'pos_iou_thr': 0.1, 'neg_iou_thr': 0.1, 'ignore_iof_thr': -1}
 QUALITY = {'loss_cls': {'type': 'QualityFocalLoss', 'use_sigmoid': True}}
+QUALITY_HEADS = ('GFLHead', 'RTMDetHead', 'RTMDetSepBNHead')
 # ranking head -> MMDetection's head and arguments of both
 KIN = {
     'RankingRetinaHead': ('RetinaHead', {**TWO_RATIOS, **DECODED, **TOWER}),
@@ -34,6 +42,9 @@ KIN = {
     'RankingFoveaHead': ('FoveaHead', {**FOVEA, **TOWER}),
     'RankingFCOSHead': ('FCOSHead', {**FCOS, **TOWER}),
     'RankingGFLHead': ('GFLHead', {**ANCHORS, **TOWER, 'reg_max': 8}),
+    'RankingPAAHead': ('PAAHead', {**TWO_RATIOS, **DECODED, **TOWER}),
+    'RankingRTMDetHead': ('RTMDetHead', {**POINTS, **TOWER}),
+    'RankingRTMDetSepBNHead': ('RTMDetSepBNHead', {**POINTS, **TOWER, 'norm_cfg': {'type': 'BN'}}),
     'OwnFCOSHead': ('FCOSHead', {**FCOS, **TOWER}),
     'OwnGFLHead': ('GFLHead', {**ANCHORS, **TOWER, 'reg_max': 8, 'reg_decoded_bbox': True}),
 }
@@ -44,7 +55,12 @@ KINDS = {kind: (kind, {}) for kind in KIN} | {'deform': ('RankingFoveaHead', DEF
 def _train_cfg(kind):
     if kind in ('RankingFoveaHead', 'RankingFCOSHead', 'OwnFCOSHead'):
         return {}
-    assigner = ATSS if kind in ('RankingATSSHead', 'RankingGFLHead', 'OwnGFLHead') else MAX_IOU
+    if 'RTMDet' in kind:
+        assigner = SOFT_LABELS
+    elif kind == 'RankingPAAHead':
+        assigner = CANDIDATES
+    else:
+        assigner = ATSS if kind in ('RankingATSSHead', 'RankingGFLHead', 'OwnGFLHead') else MAX_IOU
     sampler = {'sampler': {'type': 'PseudoSampler'}}
     return {'assigner': assigner, **sampler, 'allowed_border': -1, 'pos_weight': -1}
 
@@ -66,7 +82,7 @@ def kin(kind, **changes):
         parameter.data.normal_(std=0.1)
     for name in ('loss_cls', 'loss_bbox', 'reg_decoded_bbox'):
         changes.pop(name, None)
-    focal = {**FOCAL_LOSSES, **(QUALITY if stock_kind == 'GFLHead' else {})}
+    focal = {**FOCAL_LOSSES, **(QUALITY if stock_kind in QUALITY_HEADS else {})}
     stock = _build({'type': stock_kind, **config, **focal, **changes})
     weights = {
         **stock.state_dict(),
@@ -96,6 +112,52 @@ def _anchor_targets(stock, outputs, truths, metas):
     return levels[0], labels, weights, boxes
 
 
+def _paa_targets(stock, outputs, truths, metas):
+    """The same after PAA has told the candidates of each image apart."""
+    sizes = [level.shape[-2:] for level in outputs[0]]
+    anchors, valid = stock.get_anchors(sizes, metas, device='cpu')
+    counts = [len(level) for level in anchors[0]]
+    found = stock.get_targets([list(part) for part in anchors], valid, truths, metas)
+    split = []
+    for image, (labels, weights, boxes, box_weights, pos, objects) in enumerate(
+        zip(*found, strict=True)
+    ):
+        flat = [
+            torch.cat([part[image].permute(1, 2, 0).reshape(-1, width) for part in output])
+            for output, width in zip(outputs[:2], (stock.num_classes, 4), strict=True)
+        ]
+        parts = (labels, weights, boxes, box_weights, pos)
+        (losses,) = stock.get_pos_loss(anchors[image], *flat, *parts)
+        labels, weights, _, _ = stock.paa_reassign(
+            losses.detach(), labels, weights, box_weights, pos, objects, anchors[image]
+        )
+        split.append([part.split(counts) for part in (labels, weights, boxes)])
+    labels, weights, boxes = zip(*split, strict=True)
+    by_level = [list(zip(*part, strict=True)) for part in (labels, weights, boxes)]
+    return anchors[0], *by_level
+
+
+def _rtmdet_targets(stock, outputs, truths, metas):
+    """The same of RTMDet, whose assigner looks at the predictions."""
+    sizes = [level.shape[-2:] for level in outputs[0]]
+    anchors, valid = stock.get_anchors(sizes, metas, device='cpu')
+    shape = (len(truths), -1)
+    scores = [part.permute(0, 2, 3, 1).reshape(*shape, stock.num_classes) for part in outputs[0]]
+    boxes = []
+    for points, level in zip(anchors[0], outputs[1], strict=True):
+        of_images = level.permute(0, 2, 3, 1).reshape(*shape, 4)
+        boxes.append(torch.stack([_around(points[:, :2], sides) for sides in of_images]))
+    found = stock.get_targets(
+        torch.cat(scores, 1),
+        torch.cat(boxes, 1),
+        [list(part) for part in anchors],
+        valid,
+        truths,
+        metas,
+    )
+    return anchors[0], *found[1:4]
+
+
 def _point_targets(stock, outputs, truths, metas):
     """The same of a head with points; for the distances to the sides, not yet boxes."""
     sizes = [level.shape[-2:] for level in outputs[0]]
@@ -121,6 +183,8 @@ def _boxes(stock, level, priors, preds, targets):
     kind = type(stock).__name__
     if kind == 'FCOSHead':
         return _around(priors, preds), _around(priors, targets)
+    if kind in ('RTMDetHead', 'RTMDetSepBNHead'):
+        return _around(priors[:, :2], preds), targets
     if kind == 'FoveaHead':
         edge = EDGES[level]
         return _around(priors, edge * preds.exp()), _around(priors, edge * targets)
@@ -137,7 +201,14 @@ def by_hand(stock, outputs, truths, metas):
 
     Returns logits, targets, image of each logit, and predicted and true boxes of the positives.
     """
-    find = _point_targets if hasattr(stock, 'strides') else _anchor_targets
+    others = {
+        'FCOSHead': _point_targets,
+        'FoveaHead': _point_targets,
+        'PAAHead': _paa_targets,
+        'RTMDetHead': _rtmdet_targets,
+        'RTMDetSepBNHead': _rtmdet_targets,
+    }
+    find = others.get(type(stock).__name__, _anchor_targets)
     priors, labels, weights, targets = find(stock, outputs, truths, metas)
     found = []
     for image in range(len(truths)):

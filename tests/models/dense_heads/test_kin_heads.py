@@ -9,6 +9,7 @@ from tiny_heads import batch, boxes_of, features
 from mmdet_alrp.ranking import alrp_loss
 
 EXTRA = {'RankingGFLHead': {'loss_dfl'}, 'OwnGFLHead': {'loss_dfl'}}
+WITHOUT_CENTERNESS = ('RankingATSSHead', 'RankingFCOSHead', 'OwnFCOSHead', 'RankingPAAHead')
 NO_BOXES = [boxes_of(), boxes_of()]
 
 
@@ -171,11 +172,13 @@ def test_weights_of_the_stock_head_fit(kind):
     _, head, stock = pair(kind)
     own = {key for key in head.state_dict() if not key.startswith('loss_')}
     theirs = {key for key in stock.state_dict() if not key.startswith('loss_')}
-    if kind in ('RankingATSSHead', 'RankingFCOSHead', 'OwnFCOSHead'):
+    if kind in WITHOUT_CENTERNESS:
         theirs = {key for key in theirs if 'centerness' not in key}
     assert own == theirs
 
 
+# PAA's own multiplies the scores by the predicted IoU, and takes the root.
+@pytest.mark.parametrize('kind', [kind for kind in KINDS if kind != 'RankingPAAHead'])
 def test_predictions_are_those_of_the_stock_head(kind):
     _, head, stock = pair(kind)
     head.eval(), stock.eval()
@@ -190,6 +193,20 @@ def test_predictions_are_those_of_the_stock_head(kind):
         assert len(result) == 10
         for key in ('bboxes', 'scores', 'labels'):
             torch.testing.assert_close(result[key], other[key])
+
+
+def test_paa_predicts_by_the_scores_alone():
+    head, stock = kin('RankingPAAHead', score_voting=False)
+    metas = [{**meta, 'ori_shape': (64, 64), 'scale_factor': (1, 1)} for meta in batch()[1]]
+    with torch.no_grad():
+        outputs, theirs = head.eval()(features()), stock.eval()(features())
+        results = head.predict_by_feat(*outputs, batch_img_metas=metas)
+        certain = [torch.full_like(level, 100.0) for level in theirs[2]]
+        expected = stock.predict_by_feat(*theirs[:2], certain, batch_img_metas=metas)
+    for result, other in zip(results, expected, strict=True):
+        assert len(result) == 10
+        torch.testing.assert_close(result.scores, other.scores.square())
+        torch.testing.assert_close(result.bboxes, other.bboxes)
 
 
 def test_head_remembers_whether_its_losses_were_finite(kind):

@@ -8,7 +8,7 @@ from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.structures import InstanceData
-from test_kin_heads import by_hand
+from test_kin_heads import WITHOUT_CENTERNESS, by_hand
 from tiny_heads import ATSS, CHANNELS, STRIDES, batch, boxes_of, features
 from torch import nn
 
@@ -183,7 +183,7 @@ def test_proposals_come_with_the_losses_of_the_rpn():
     assert all(isinstance(image, InstanceData) for image in found)
 
 
-@pytest.mark.parametrize('kind', ['RankingATSSHead', 'RankingFCOSHead', 'OwnFCOSHead'])
+@pytest.mark.parametrize('kind', WITHOUT_CENTERNESS)
 def test_there_is_no_centerness(kind):
     head, _ = kin(kind)
     assert not any('centerness' in name for name in head.state_dict())
@@ -206,6 +206,8 @@ def test_there_is_no_centerness(kind):
         ('OwnGFLHead', {'reg_decoded_bbox': False}, 'set reg_decoded_bbox=True'),
         ('RankingGFLHead', {'reg_decoded_bbox': False}, 'set reg_decoded_bbox=True'),
         ('RankingFCOSHead', {'loss_centerness': CENTERNESS}, 'set loss_centerness=None'),
+        ('RankingPAAHead', {'loss_centerness': CENTERNESS}, 'set loss_centerness=None'),
+        ('RankingPAAHead', ENCODED, 'set reg_decoded_bbox=True'),
         ('RankingATSSHead', {'train_cfg': {**ATSS_CFG, 'pos_weight': 2}}, 'pos_weight=-1, got 2'),
         ('OwnFCOSHead', {'loss_bbox': {'type': 'IoULoss'}}, "got mode='log'"),
         ('OwnFCOSHead', {'loss_cls': {'type': 'FocalLoss', 'use_sigmoid': True}}, 'got FocalLoss'),
@@ -261,3 +263,11 @@ def test_heads_without_an_assigner_warn_of_no_positives_too():
     (message,) = messages
     assert 'RankingFoveaHead: no positive in 50 training steps' in message
     assert message.endswith('Do its priors fit the boxes?')
+
+
+def test_paa_without_scikit_learn_is_told_before_training(monkeypatch):
+    monkeypatch.setattr('mmdet.models.dense_heads.paa_head.skm', None)
+    with pytest.raises(ModuleNotFoundError, match='pip install scikit-learn'):
+        kin('RankingPAAHead')
+    head, _ = kin('RankingPAAHead', train_cfg=None)
+    assert len(head(features())) == 2

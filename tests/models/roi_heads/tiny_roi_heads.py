@@ -135,6 +135,14 @@ def features():
     return (torch.randn(2, CHANNELS, 8, 8, generator=generator),)
 
 
+def rank_sort_masks(**changes):
+    """The second stage of Rank & Sort Mask R-CNN."""
+    mask_head = {**MASK['mask_head'], 'type': 'RankingFCNMaskHead', 'loss_mask': None}
+    loss = {'type': 'RankSortLoss', 'use_sigmoid': True}
+    changes = {'bbox_head': box_head(loss_cls=loss), 'mask_head': mask_head, **changes}
+    return standard(**{**MASK, 'type': 'RankingStandardRoIHead', **changes})
+
+
 def standard(**changes):
     config = {
         'type': 'StandardRoIHead',

@@ -1,0 +1,14 @@
+_base_ = [
+    '_base_/dino_r18.py',
+    '_base_/loss_rs.py',
+    '_base_/shapes_detection.py',
+    '_base_/schedule_shapes.py',
+]
+
+model = dict(
+    bbox_head=dict(
+        type='RankingDINOHead',
+        loss_cls=dict(_base_.losses.loss_cls, loss_weight=2.0),
+        loss_iou=_base_.losses.loss_bbox,
+    )
+)
