@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from .processes import Processes
-from .segments import ascending, running_sums, segment_cumsum
+from .segments import ascending, running_sums, segment_cumsum, sums_by_group
 from .step_sums import Located, StepBins
 
 
@@ -163,8 +163,7 @@ class Ranking:
         """
         if self.pos_images is None:
             return values.sum().expand(self.num_pos)
-        sums = values.new_zeros(self._num_rankings).index_add(0, self.pos_images, values)
-        return sums[self.pos_images]
+        return sums_by_group(values, self.pos_images, self._num_rankings)[self.pos_images]
 
     def sum_above(self, values: Tensor) -> Tensor:
         """Return ``sum_{k != i} values(k) H(x_ik)`` over the positives k, shape (num_pos,).
