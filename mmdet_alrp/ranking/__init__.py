@@ -9,10 +9,9 @@ from .errors import (
     rank_sort_ranking_terms,
     sorting_terms,
 )
-from .frame import ErrorTerms, error_driven_loss
+from .frame import ErrorTerms, at_least_float32, error_driven_loss
 from .functional import (
     alrp_loss,
-    at_least_float32,
     average_precision_loss,
     ndcg_loss,
     rank,

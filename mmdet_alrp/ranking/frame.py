@@ -17,13 +17,15 @@ Reference:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .relations import Ranking
+from .relations import Ranking, Spread
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class ErrorTerms:
     value: Tensor | None = None
 
 
+def at_least_float32(values: Tensor) -> Tensor:
+    """Return half precision values in float32, others as they are."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
 def error_driven_loss(logits: Tensor, ranking: Ranking, terms: ErrorTerms) -> Tensor:
     """Connect a ranking loss to the logits.
 
@@ -53,50 +60,61 @@ def error_driven_loss(logits: Tensor, ranking: Ranking, terms: ErrorTerms) -> Te
         terms: The loss on that ranking.
 
     Returns:
-        The value of the loss, a scalar in the dtype of ``logits``.
+        The value of the loss, a scalar in the dtype of ``logits``, at least float32.
     """
     value = (terms.errors / terms.normalizer).sum() if terms.value is None else terms.value
-    value = value.to(logits.dtype)
     if not (logits.requires_grad and torch.is_grad_enabled()):
-        return value
+        return value.to(torch.promote_types(logits.dtype, torch.float32))
     update = (terms.errors - terms.target_errors) / terms.normalizer
     update = torch.where(ranking.num_fp > 0, update, 0)  # above every negative: left alone
-    neg_grad = ranking.spread_over_negatives(update)
-    pos_grad = -ranking.local(update).to(neg_grad.dtype)
-    return fixed_gradient(logits, value, ranking, pos_grad, neg_grad)
+    return known_gradient(logits, value, ranking, update, ranking.spread(update))
 
 
-def fixed_gradient(
-    logits: Tensor, value: Tensor, ranking: Ranking, pos_grad: Tensor, neg_grad: Tensor | None
+def known_gradient(
+    logits: Tensor, value: Tensor, ranking: Ranking, update: Tensor, spread: Spread | None
 ) -> Tensor:
-    """Return ``value`` with a known gradient on the logits.
+    """Return ``value``, in the dtype of ``logits`` or float32, with a known gradient on the logits.
 
     Args:
         logits: What was ranked, shape (n,).
         value: A scalar.
         ranking: The ranking of ``logits``.
-        pos_grad: Gradient on the positives of this process, in the dtype of ``logits``, shape
-            (num_local,).
-        neg_grad: Gradient on ``ranking.neg_index``, in the dtype of ``logits``; None is 0.
+        update: How much each positive is moved up, shape (num_pos,).
+        spread: The gradient on the negatives; None is 0.
     """
-    neg_index = ranking.neg_index if neg_grad is not None else ranking.neg_index[:0]
-    neg_grad = pos_grad[:0] if neg_grad is None else neg_grad
-    return _FixedGradient.apply(logits, value, ranking.pos_index, pos_grad, neg_index, neg_grad)
+    if not ranking.reads_half:
+        logits = at_least_float32(logits)
+    fill, tensors = (None, ()) if spread is None else spread
+    return _KnownGradient.apply(
+        logits, value, ranking.pos_index, ranking.local(update), fill, *tensors
+    )
 
 
-class _FixedGradient(torch.autograd.Function):
-    """A value whose gradient on the logits is known, on the few logits where it is not 0."""
+def _no_gradient(num_logits: int, factor: Tensor, dtype: torch.dtype) -> Tensor:
+    return factor.new_zeros(num_logits, dtype=dtype)
+
+
+class _KnownGradient(torch.autograd.Function):
+    """A value whose gradient on the logits is known: positives move up, negatives down."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, value: Tensor, *parts: Tensor) -> Tensor:
-        ctx.save_for_backward(*parts)
-        ctx.shape = logits.shape
-        return value.clone()
+    def forward(
+        ctx: Any,
+        logits: Tensor,
+        value: Tensor,
+        pos_index: Tensor,
+        update: Tensor,
+        fill: Callable[..., Tensor] | None,
+        *tensors: Tensor,
+    ) -> Tensor:
+        ctx.save_for_backward(pos_index, update, *tensors)
+        ctx.fill = fill or partial(_no_gradient, len(logits))
+        ctx.dtype = logits.dtype
+        return value.to(torch.promote_types(logits.dtype, torch.float32), copy=True)
 
     @staticmethod
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        grad = grad_output.new_zeros(ctx.shape)
-        pos_index, pos_grad, neg_index, neg_grad = ctx.saved_tensors
-        grad.index_copy_(0, neg_index, neg_grad * grad_output)
-        grad.index_copy_(0, pos_index, pos_grad * grad_output)
-        return (grad, *[None] * 5)
+    def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
+        pos_index, update, *tensors = ctx.saved_tensors
+        grad = ctx.fill(factor, ctx.dtype, *tensors)
+        grad.index_copy_(0, pos_index, (-factor * update).to(grad.dtype))
+        return (grad, *[None] * (4 + len(tensors)))

@@ -18,7 +18,13 @@ from .errors import (
     rank_sort_ranking_terms,
     sorting_terms,
 )
-from .frame import ErrorTerms, error_driven_loss, fixed_gradient
+from .frame import (
+    ErrorTerms,
+    at_least_float32,
+    error_driven_loss,
+    known_gradient,
+)
+from .fused import FusedRanking, fuses
 from .processes import Processes
 from .relations import Ranking, RankingOptions
 
@@ -124,7 +130,7 @@ def alrp_loss(
     loc_errors = at_least_float32(loc_errors)
     if ranking is None:
         return zero_loss(logits), loc_errors.sum()
-    loss_cls = error_driven_loss(at_least_float32(logits), ranking, alrp_terms(ranking, loc_errors))
+    loss_cls = error_driven_loss(logits, ranking, alrp_terms(ranking, loc_errors))
     return loss_cls, ranking.weighted_sum(alrp_box_weights(ranking), loc_errors)
 
 
@@ -221,12 +227,10 @@ def rank_sort_losses(logits: Tensor, ranking: Ranking, ious: Tensor) -> tuple[Te
         ranking: The ranking of ``logits``.
         ious: Labels of the positives of this process, in [0, 1], shape (num_local,).
     """
-    logits = at_least_float32(logits)
+    logits = at_least_float32(logits)  # the gradients of both are added up
     loss_rank = error_driven_loss(logits, ranking, rank_sort_ranking_terms(ranking))
     excess, pos_grad = sorting_terms(ranking, at_least_float32(ious))
-    loss_sort = excess.sum().to(logits.dtype)
-    pos_grad = ranking.local(pos_grad).to(logits.dtype)
-    return loss_rank, fixed_gradient(logits, loss_sort, ranking, pos_grad, None)
+    return loss_rank, known_gradient(logits, excess.sum(), ranking, -pos_grad, None)
 
 
 def rank(
@@ -260,9 +264,12 @@ def rank(
         check_pos_values(name, values, len(pos_index))
     processes = None
     if options.group is not None and options.group is not False:
-        processes = Processes(options.group, len(pos_index), logits.device)
-    if (len(pos_index) if processes is None else processes.num_pos) == 0:
+        processes = Processes(options.group, len(pos_index), len(logits), logits.device)
+    num_pos = len(pos_index) if processes is None else processes.num_pos
+    if num_pos == 0:
         return None
+    if fuses(logits, num_pos, delta):
+        return FusedRanking(logits, targets, delta, pos_index, options, processes)
     return Ranking(at_least_float32(logits), targets, delta, pos_index, options, processes)
 
 
@@ -275,11 +282,6 @@ def zero_loss(logits: Tensor) -> Tensor:
     return (at_least_float32(logits)[:0]).sum()
 
 
-def at_least_float32(values: Tensor) -> Tensor:
-    """Return half precision values in float32, others as they are."""
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
-
-
 def _single_loss(
     logits: Tensor,
     targets: Tensor,
@@ -290,4 +292,4 @@ def _single_loss(
     ranking = rank(logits, targets, delta, options)
     if ranking is None:
         return zero_loss(logits)
-    return error_driven_loss(at_least_float32(logits), ranking, terms(ranking))
+    return error_driven_loss(logits, ranking, terms(ranking))

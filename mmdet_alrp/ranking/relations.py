@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from .dominance import LabelOrder, PairedLabelOrder, label_order
 from .processes import Processes
 from .segments import ascending, running_sums, segment_cumsum, sums_by_group
 from .step_sums import Located, StepBins
@@ -31,6 +35,26 @@ class RankingOptions:
     images: Tensor | None = None
     num_images: int | None = None
     group: torch.distributed.ProcessGroup | bool | None = None
+
+
+class Spread(NamedTuple):
+    """A gradient on the negatives, to be written when its factor is known.
+
+    Attributes:
+        fill: Called with the factor (a scalar), a dtype and the tensors, returns the gradient on
+            all logits in that dtype: that on the negatives where they stand, 0 elsewhere.
+        tensors: What it takes.
+    """
+
+    fill: Callable[..., Tensor]
+    tensors: tuple[Tensor, ...]
+
+
+def _fill_by_index(
+    num_logits: int, factor: Tensor, dtype: torch.dtype, neg_index: Tensor, neg_grad: Tensor
+) -> Tensor:
+    grad = neg_grad.new_zeros(num_logits, dtype=dtype)
+    return grad.index_copy_(0, neg_index, (neg_grad * factor).to(dtype))
 
 
 class Ranking:
@@ -61,6 +85,8 @@ class Ranking:
         step_at_zero: H(0), how far a positive stands above itself.
     """
 
+    reads_half = False  # whether logits in half precision are taken as they are
+
     def __init__(
         self,
         logits: Tensor,
@@ -71,6 +97,7 @@ class Ranking:
         processes: Processes | None = None,
     ) -> None:
         logits = logits.detach()
+        self._num_logits = len(logits)
         self.delta = delta
         self.pos_index = pos_index
         self._processes = processes
@@ -193,6 +220,43 @@ class Ranking:
             running_sums(sorted_values) if start is None else segment_cumsum(sorted_values, start)
         )
         return sums
+
+    def best_up_to(self, values: Tensor) -> Tensor:
+        """Return the largest of ``values`` among the positives scored at or below i, (num_pos,).
+
+        Args:
+            values: In [0, 1], shape (num_pos,).
+        """
+        order, _ = self.ascending()
+        best = values[order]
+        if self.pos_images is None:
+            best = best.cummax(0).values
+        else:
+            # Rankings stand one behind the other: lift each above all before it.
+            lift = 2.0 * self.pos_images[order]
+            best = (best + lift).cummax(0).values - lift
+        result = torch.empty_like(values)
+        result[order] = best
+        return result
+
+    def label_order(self, labels: Tensor) -> PairedLabelOrder | LabelOrder:
+        """Compare the positives by score and by label.
+
+        Args:
+            labels: y_i, in the dtype of ``num_fp``, shape (num_pos,).
+        """
+        return label_order(
+            self.pos_logits, labels, self.delta, self.pos_images, self._num_rankings
+        )
+
+    def spread(self, errors: Tensor) -> Spread:
+        """Prepare the gradient on the negatives, ``sum_i errors(i) p(j | i)`` for each j.
+
+        Args:
+            errors: Shape (num_pos,), 0 where no negative stands above.
+        """
+        tensors = (self.neg_index, self.spread_over_negatives(errors))
+        return Spread(partial(_fill_by_index, self._num_logits), tensors)
 
     def spread_over_negatives(self, errors: Tensor) -> Tensor:
         """Return ``sum_i errors(i) p(j | i)`` for the negatives of ``neg_index``.
