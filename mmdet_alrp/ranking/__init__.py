@@ -1,5 +1,6 @@
 """Ranking losses in pure PyTorch: AP, aLRP, NDCG and Rank & Sort over one common frame."""
 
+from .class_targets import ClassTargets
 from .errors import (
     alrp_box_weights,
     alrp_terms,
@@ -14,14 +15,15 @@ from .functional import (
     alrp_loss,
     average_precision_loss,
     ndcg_loss,
-    rank,
     rank_sort_loss,
     rank_sort_losses,
     zero_loss,
 )
+from .rank_batch import rank
 from .relations import Ranking, RankingOptions
 
 __all__ = [
+    'ClassTargets',
     'ErrorTerms',
     'Ranking',
     'RankingOptions',

@@ -25,7 +25,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .relations import Ranking, Spread
+from .relations import Ranking
+from .spreads import Spread, no_gradient
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,6 @@ def known_gradient(
     )
 
 
-def _no_gradient(num_logits: int, factor: Tensor, dtype: torch.dtype) -> Tensor:
-    return factor.new_zeros(num_logits, dtype=dtype)
-
-
 class _KnownGradient(torch.autograd.Function):
     """A value whose gradient on the logits is known: positives move up, negatives down."""
 
@@ -108,7 +105,7 @@ class _KnownGradient(torch.autograd.Function):
         *tensors: Tensor,
     ) -> Tensor:
         ctx.save_for_backward(pos_index, update, *tensors)
-        ctx.fill = fill or partial(_no_gradient, len(logits))
+        ctx.fill = fill or partial(no_gradient, len(logits))
         ctx.dtype = logits.dtype
         return value.to(torch.promote_types(logits.dtype, torch.float32), copy=True)
 

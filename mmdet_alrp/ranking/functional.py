@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
-from .checks import check_options, check_pos_values, check_ranking
 from .errors import (
     alrp_box_weights,
     alrp_terms,
@@ -24,8 +22,7 @@ from .frame import (
     error_driven_loss,
     known_gradient,
 )
-from .fused import FusedRanking, fuses
-from .processes import Processes
+from .rank_batch import rank
 from .relations import Ranking, RankingOptions
 
 if TYPE_CHECKING:  # some builds of torch come without it
@@ -231,46 +228,6 @@ def rank_sort_losses(logits: Tensor, ranking: Ranking, ious: Tensor) -> tuple[Te
     loss_rank = error_driven_loss(logits, ranking, rank_sort_ranking_terms(ranking))
     excess, pos_grad = sorting_terms(ranking, at_least_float32(ious))
     return loss_rank, known_gradient(logits, excess.sum(), ranking, -pos_grad, None)
-
-
-def rank(
-    logits: Tensor,
-    targets: Tensor,
-    delta: float,
-    options: RankingOptions | None = None,
-    **pos_values: Tensor,
-) -> Ranking | None:
-    """Check the input of a ranking loss and rank it.
-
-    Args:
-        logits: Scores before the sigmoid, shape (n,).
-        targets: 1 positive, 0 negative, -1 ignored, integer, shape (n,).
-        delta: Half-width of the smoothed step, in logits; 0 gives the hard step.
-        options: Images, processes and error distribution; None takes the defaults.
-        **pos_values: Tensors that must be floating point with one value a positive, by their name.
-
-    Returns:
-        The ranking; None if there is no positive, with ``options.group`` in any process.
-
-    Raises:
-        ValueError: As :func:`average_precision_loss`.
-        TypeError: As :func:`average_precision_loss`.
-    """
-    options = options or RankingOptions()
-    check_ranking(logits, targets, delta)
-    check_options(logits, options)
-    pos_index = (targets == 1).nonzero().squeeze(1)
-    for name, values in pos_values.items():
-        check_pos_values(name, values, len(pos_index))
-    processes = None
-    if options.group is not None and options.group is not False:
-        processes = Processes(options.group, len(pos_index), len(logits), logits.device)
-    num_pos = len(pos_index) if processes is None else processes.num_pos
-    if num_pos == 0:
-        return None
-    if fuses(logits, num_pos, delta):
-        return FusedRanking(logits, targets, delta, pos_index, options, processes)
-    return Ranking(at_least_float32(logits), targets, delta, pos_index, options, processes)
 
 
 def zero_loss(logits: Tensor) -> Tensor:

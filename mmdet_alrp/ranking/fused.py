@@ -1,150 +1,40 @@
 """The ranking of a batch by Triton's kernels: two passes over all logits, and a few small tables.
 
-Chosen by :func:`fuses` where a GPU and Triton are; everything else is ranked by
-:class:`~mmdet_alrp.ranking.relations.Ranking`, which is what these kernels are tested against.
+Chosen by :func:`~mmdet_alrp.ranking.fused_passes.fuses` where a GPU and Triton are; everything else
+is ranked by :class:`~mmdet_alrp.ranking.relations.Ranking`, against which the kernels are tested.
 """
 
 from __future__ import annotations
 
-import os
-import warnings
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
-from functools import cache, cached_property
-from importlib.util import find_spec
-from types import ModuleType
-from typing import Any, NamedTuple
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from .class_targets import ClassTargets
+from .fused_passes import Batch, kernels, on_device_of
 from .processes import Processes
-from .relations import Ranking, RankingOptions, Spread
+from .relations import Ranking, RankingOptions
+from .spreads import Spread
 from .step_sums import StepBins
 
-# Environment variable: 0 leaves Triton alone; "interpret" lets its interpreter rank on a CPU, for
-# tests, where TRITON_INTERPRET=1 is set before Triton is imported.
-SWITCH = 'MMDET_ALRP_TRITON'
-MAX_POSITIVES = 2**15  # all pairs of them are compared; with more, sorting is faster
-DTYPES = (torch.float16, torch.bfloat16, torch.float32)
-BLOCK = 2048  # logits a program
 TILE = (8, 256)  # rows and columns that a program compares at once
 MIN_CELLS = 64  # of the grid over the breakpoints of an image
 MAX_CELLS = 2**14  # of the grid over the breakpoints: 64 KiB, which a first-level cache holds
 TABLE_ENTRIES = 2**16  # of all copies of the counters together
 
 
-class Kernels(NamedTuple):
-    """The modules with the kernels, imported at their first use."""
-
-    logits: ModuleType
-    tables: ModuleType
-
-
-@cache
-def kernels() -> Kernels | None:
-    """Import the kernels; None, with a warning, where Triton is broken."""
-    try:
-        from . import triton_logits, triton_tables
-    except ImportError as reason:
-        warnings.warn(
-            f'ranking losses run without Triton, several times slower: {reason} '
-            f'(set {SWITCH}=0 to say that this is meant)',
-            stacklevel=2,
-        )
-        return None
-    return Kernels(triton_logits, triton_tables)
-
-
-def fuses(logits: Tensor, num_pos: int, delta: float) -> bool:
-    """Tell whether Triton's kernels rank these logits.
-
-    They do on a GPU, for logits in half or single precision. float64, which nobody trains in, is
-    left to float64 arithmetic; more than ``MAX_POSITIVES`` positives are left to sorting.
-
-    Args:
-        logits: Scores before the sigmoid.
-        num_pos: Number of positives of all processes.
-        delta: Half-width of the smoothed step.
-    """
-    if logits.dtype not in DTYPES or not 0 < num_pos <= MAX_POSITIVES or delta > 1e30:
-        return False
-    switch = os.environ.get(SWITCH)
-    if switch == '0' or not (logits.is_cuda or switch == 'interpret'):
-        return False
-    return find_spec('triton') is not None and kernels() is not None
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What the passes over all logits read, and the settings they share.
-
-    Attributes:
-        targets: One number a logit, or one class index a row.
-        weights: Weight of each row, if ``num_classes``; else anything.
-        images: Image of each logit or row, if ``grouped``; else anything.
-        num_classes: Logits a row; 0 if ``targets`` has one number a logit.
-        grouped: Whether each image is ranked on its own.
-        hard: Whether the steps are hard.
-        skew: Exponent of the error distribution.
-        num_cells: Grid cells a group.
-        edges: Breakpoints, float32, shape (k,).
-        cells: Breakpoints before each cell, int32.
-        grid: Lowest breakpoint, cells in a unit, largest offset, float32, shape (3,).
-        steps: Steps of a search in the fullest cell, int64, shape (1,).
-        hardest: Highest negative of each group in ordered bits, int32, if ``skew``.
-    """
-
-    targets: Tensor
-    weights: Tensor
-    images: Tensor
-    num_classes: int
-    grouped: bool
-    hard: bool
-    skew: float
-    num_cells: int
-    edges: Tensor
-    cells: Tensor
-    grid: Tensor
-    steps: Tensor
-    hardest: Tensor
-
-    def launch(self, kernel: Any, logits: Tensor, *more: Any, **options: Any) -> None:
-        """Run a kernel over all logits."""
-        programs = -(-len(logits) // BLOCK)
-        if not programs:
-            return
-        inputs = (self.targets, self.weights, self.images, len(logits))
-        search = (self.edges, self.cells, self.grid, self.steps)
-        settings = {
-            'CLASSES': self.num_classes,
-            'GROUPED': self.grouped,
-            'CELLS': self.num_cells,
-            'HARD': self.hard,
-            'BLOCK': BLOCK,
-            'num_warps': 8,
-        }
-        args = (logits, *inputs, *search, self.hardest, *more)
-        with on_device_of(logits):
-            kernel[(programs,)](*args, **settings, **options)
-
-    def fill(self, factor: Tensor, dtype: torch.dtype, logits: Tensor, lines: Tensor) -> Tensor:
-        """Return the gradient on all logits: ``factor`` times a straight line a bin."""
-        gradient = torch.empty_like(logits, dtype=dtype)
-        write = kernels().logits.write_gradient
-        self.launch(write, logits, self.skew, lines, factor, gradient, SKEWED=self.skew != 0)
-        return gradient
-
-
 class FusedRanking(Ranking):
-    """A ranking by Triton's kernels; arguments and meaning as of the parent."""
+    """A ranking by Triton's kernels; arguments as of the parent, class indices as they are too."""
 
     reads_half = True
 
     def __init__(
         self,
         logits: Tensor,
-        targets: Tensor,
+        targets: Tensor | ClassTargets,
         delta: float,
         pos_index: Tensor,
         options: RankingOptions,
@@ -160,8 +50,9 @@ class FusedRanking(Ranking):
         images = self._scores if options.images is None else options.images.contiguous()
         self.pos_images = None
         if options.images is not None:
-            self.pos_images = images.index_select(0, pos_index).int()
-        count, num_edges = len(self._scores), len(self._scores) * (1 if delta == 0 else 2)
+            rows = targets.pos_rows if isinstance(targets, ClassTargets) else pos_index
+            self.pos_images = images.index_select(0, rows).int()
+        num_edges = len(self._scores) * (1 if delta == 0 else 2)
         self._num_bins = num_edges + 1
         # Counters in several copies: count and moment of each bin, two counts of what is not
         # finite; then the steps of a search and a count of broken positives.
@@ -214,7 +105,11 @@ class FusedRanking(Ranking):
         )  # fmt: skip
 
     def _lay_grid(
-        self, targets: Tensor, images: Tensor, options: RankingOptions, steps: Tensor
+        self,
+        targets: Tensor | ClassTargets,
+        images: Tensor,
+        options: RankingOptions,
+        steps: Tensor,
     ) -> Batch:
         """Lay the grid over the breakpoints in which the logits are searched."""
         groups, device = self._num_rankings, self._scores.device
@@ -227,10 +122,15 @@ class FusedRanking(Ranking):
                 self._edges, self._edge_groups, len(self._edges), groups, cells, grid, steps,
                 DELTA=self.delta, CELLS=num_cells, BLOCK=block,
             )  # fmt: skip
-        targets = targets.contiguous()
+        num_classes = 0
+        if isinstance(targets, ClassTargets):
+            num_classes, weights = targets.num_classes, targets.weights.contiguous()
+            targets = targets.class_indices.contiguous()
+        else:
+            targets = weights = targets.contiguous()
         return Batch(
-            targets, targets, images, 0, self._grouped, self.delta == 0, float(options.error_skew),
-            num_cells, self._edges, cells, grid, steps, steps,
+            targets, weights, images, num_classes, self._grouped, self.delta == 0,
+            float(options.error_skew), num_cells, self._edges, cells, grid, steps, steps,
         )  # fmt: skip
 
     def _count(self, tables: Tensor, skewed: bool) -> Tensor:
@@ -312,10 +212,10 @@ class FusedRanking(Ranking):
         """Sum values over pairs of positives, float64, shape (num_pos,)."""
         values = values.double().contiguous()
         sums = torch.empty_like(values)
-        tables = kernels().tables
+        pairs = kernels().pairs
         self._tiles(
-            tables.pair_sums, len(values), values, self._scores, self._groups, self._places,
-            values if labels is None else labels, len(values), sums, KIND=getattr(tables, kind),
+            pairs.pair_sums, len(values), values, self._scores, self._groups, self._places,
+            values if labels is None else labels, len(values), sums, KIND=getattr(pairs, kind),
         )  # fmt: skip
         return sums
 
@@ -357,8 +257,3 @@ class TiledLabelOrder:
     def spread_over_lower(self, shares: Tensor) -> Tensor:
         """Spread as :meth:`~mmdet_alrp.ranking.dominance.LabelOrder.spread_over_lower`."""
         return self._ranking._pair_sums('HIGHER_BELOW', shares, self._labels)
-
-
-def on_device_of(values: Tensor) -> AbstractContextManager:
-    """Make the device of ``values`` the one that kernels are launched on."""
-    return torch.cuda.device(values.device) if values.is_cuda else nullcontext()

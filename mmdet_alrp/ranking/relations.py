@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import NamedTuple
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -14,6 +12,7 @@ from torch.nn.functional import logsigmoid
 from .dominance import LabelOrder, PairedLabelOrder, label_order
 from .processes import Processes
 from .segments import ascending, running_sums, segment_cumsum, sums_by_group
+from .spreads import Spread, fill_by_index
 from .step_sums import Located, StepBins
 
 
@@ -35,26 +34,6 @@ class RankingOptions:
     images: Tensor | None = None
     num_images: int | None = None
     group: torch.distributed.ProcessGroup | bool | None = None
-
-
-class Spread(NamedTuple):
-    """A gradient on the negatives, to be written when its factor is known.
-
-    Attributes:
-        fill: Called with the factor (a scalar), a dtype and the tensors, returns the gradient on
-            all logits in that dtype: that on the negatives where they stand, 0 elsewhere.
-        tensors: What it takes.
-    """
-
-    fill: Callable[..., Tensor]
-    tensors: tuple[Tensor, ...]
-
-
-def _fill_by_index(
-    num_logits: int, factor: Tensor, dtype: torch.dtype, neg_index: Tensor, neg_grad: Tensor
-) -> Tensor:
-    grad = neg_grad.new_zeros(num_logits, dtype=dtype)
-    return grad.index_copy_(0, neg_index, (neg_grad * factor).to(dtype))
 
 
 class Ranking:
@@ -97,7 +76,7 @@ class Ranking:
         processes: Processes | None = None,
     ) -> None:
         logits = logits.detach()
-        self._num_logits = len(logits)
+        self._logits = logits
         self.delta = delta
         self.pos_index = pos_index
         self._processes = processes
@@ -164,6 +143,11 @@ class Ranking:
     def num_pos(self) -> int:
         """Number of positives."""
         return len(self.pos_logits)
+
+    @cached_property
+    def all_finite(self) -> Tensor:
+        """Whether all logits of this process are finite, those that take no part too, a scalar."""
+        return self._logits.isfinite().all()
 
     @property
     def rank(self) -> Tensor:
@@ -245,9 +229,7 @@ class Ranking:
         Args:
             labels: y_i, in the dtype of ``num_fp``, shape (num_pos,).
         """
-        return label_order(
-            self.pos_logits, labels, self.delta, self.pos_images, self._num_rankings
-        )
+        return label_order(self.pos_logits, labels, self.delta, self.pos_images, self._num_rankings)
 
     def spread(self, errors: Tensor) -> Spread:
         """Prepare the gradient on the negatives, ``sum_i errors(i) p(j | i)`` for each j.
@@ -256,7 +238,7 @@ class Ranking:
             errors: Shape (num_pos,), 0 where no negative stands above.
         """
         tensors = (self.neg_index, self.spread_over_negatives(errors))
-        return Spread(partial(_fill_by_index, self._num_logits), tensors)
+        return Spread(partial(fill_by_index, len(self._logits)), tensors)
 
     def spread_over_negatives(self, errors: Tensor) -> Tensor:
         """Return ``sum_i errors(i) p(j | i)`` for the negatives of ``neg_index``.

@@ -1,4 +1,4 @@
-"""Triton kernels that read all logits: one that counts negatives in bins, one that writes gradients.
+"""Triton kernels over all logits: one that counts negatives in bins, one that writes gradients.
 
 Both find the bin of a logit among the sorted breakpoints by a uniform grid of cells, each of which
 knows how many breakpoints lie before it, and by as many steps of a binary search as the fullest
@@ -145,9 +145,7 @@ def count_negatives(
         harmful = negative & (finite == 0) & ((value < 0) == 0)
         tl.atomic_add(table + 2 * num_bins, tl.sum(harmful.to(tl.int64), 0), sem='relaxed')
         tl.atomic_add(table + 2 * num_bins + 1, broken, sem='relaxed')
-    bins, reached = _find(
-        value, negative & finite, group, edges, cells, grid, steps, CELLS, HARD
-    )
+    bins, reached = _find(value, negative & finite, group, edges, cells, grid, steps, CELLS, HARD)
     one = (tl.full((), 1, tl.int64) << bits).to(tl.float64)
     mass = tl.full([BLOCK], 1, tl.int64)
     moment = tl.zeros([BLOCK], tl.int64)

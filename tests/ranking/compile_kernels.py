@@ -6,7 +6,7 @@ import sys
 import triton
 from triton.backends.compiler import GPUTarget
 
-from mmdet_alrp.ranking import fused, triton_logits, triton_tables
+from mmdet_alrp.ranking import fused, fused_passes, triton_logits, triton_pairs, triton_tables
 
 POINTERS = {
     'logits': '*fp32', 'targets': '*i8', 'weights': '*fp32', 'images': '*i32', 'edges': '*fp32',
@@ -19,7 +19,7 @@ POINTERS = {
 SCALARS = dict.fromkeys(('count', 'num_bins', 'bits', 'num_edges', 'num_groups'), 'i32')
 SCALARS.update(n='i64', skew='fp32')
 SETTINGS = {
-    'BLOCK': fused.BLOCK, 'CELLS': fused.MAX_CELLS, 'COPIES': 16, 'CROWDED': 2,
+    'BLOCK': fused_passes.BLOCK, 'CELLS': fused.MAX_CELLS, 'COPIES': 16, 'CROWDED': 2,
     'ROWS': fused.TILE[0], 'COLUMNS': fused.TILE[1],
 }  # fmt: skip
 PASSES = ('find_hardest', 'count_negatives', 'write_gradient')
@@ -40,7 +40,8 @@ def variants():
             if name == 'fill_grid':
                 options['BLOCK'] = 1024
             for kind in range(7 if name == 'pair_sums' else 1):
-                yield triton_tables, name, {**options, 'KIND': kind}
+                module = triton_pairs if name == 'pair_sums' else triton_tables
+                yield module, name, {**options, 'KIND': kind}
 
 
 def compile_for(capability: int, logits: str) -> list[dict]:
@@ -67,4 +68,4 @@ if __name__ == '__main__':
         for capability in map(int, sys.argv[2:])
         for row in compile_for(capability, sys.argv[1])
     ]
-    print(json.dumps(rows))
+    json.dump(rows, sys.stdout)

@@ -18,7 +18,15 @@ from in_processes import run_in_processes
 from paired import PAIRS, assert_matches, value_and_grad
 from rankings import CASES, batch_of, random_ranking
 
-from mmdet_alrp.ranking import RankingOptions, alrp_loss, fused, rank, rank_sort_loss
+from mmdet_alrp.ranking import (
+    ClassTargets,
+    RankingOptions,
+    alrp_loss,
+    fused,
+    fused_passes,
+    rank,
+    rank_sort_loss,
+)
 
 HERE = Path(__file__).resolve().parent
 DEVICE = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
@@ -37,11 +45,11 @@ def by_kernels(monkeypatch):
     """Rank by the kernels, and count how many rankings they made."""
     made = []
     if DEVICE.type == 'cpu':  # a program of the interpreter takes milliseconds: few, large ones
-        monkeypatch.setenv(fused.SWITCH, 'interpret')
+        monkeypatch.setenv(fused_passes.SWITCH, 'interpret')
         monkeypatch.setattr(fused, 'TILE', (64, 128))
         monkeypatch.setattr(fused, 'MAX_CELLS', 128)
         monkeypatch.setattr(fused, 'MIN_CELLS', 16)
-        monkeypatch.setattr(fused, 'BLOCK', 512)
+        monkeypatch.setattr(fused_passes, 'BLOCK', 512)
     own = fused.FusedRanking.__init__
 
     def noted(self, *args):
@@ -56,7 +64,7 @@ def by_kernels(monkeypatch):
 def small_blocks(monkeypatch):
     """Cut every table and the logits into several programs, as large ones are."""
     monkeypatch.setattr(fused, 'TILE', (4, 8))
-    monkeypatch.setattr(fused, 'BLOCK', 64)
+    monkeypatch.setattr(fused_passes, 'BLOCK', 64)
     monkeypatch.setattr(fused, 'MIN_CELLS', 1100)
     monkeypatch.setattr(fused, 'TABLE_ENTRIES', 200)
 
@@ -68,7 +76,7 @@ def on_device(case, dtype=torch.float32):
 
 def by_pytorch(name, case, delta, **options):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(fused.SWITCH, '0')
+        patch.setenv(fused_passes.SWITCH, '0')
         return value_and_grad(name, case, delta, **options)
 
 
@@ -145,8 +153,9 @@ def test_equal_to_the_pytorch_path(name, delta, spread):
     torch.testing.assert_close(grad, expected_grad, rtol=1e-6, atol=1e-8 * scale)
 
 
-@pytest.mark.parametrize('centre', [-4.6, 3e4, 1e9])
-@pytest.mark.parametrize('delta', [1e-4, 0.7])
+@pytest.mark.parametrize(
+    ('delta', 'centre'), [(1e-4, -4.6), (0.7, -4.6), (1e-4, 3e4), (0.7, 3e4), (0.7, 1e9)]
+)
 def test_counts_are_exact(delta, centre):
     """N_FP in float64, where float32 logits are far apart and where breakpoints fall between."""
     logits, targets, _ = random_ranking(12, 900, seed=9, scale=1.0)
@@ -154,13 +163,60 @@ def test_counts_are_exact(delta, centre):
     targets = targets.to(DEVICE)
     found = rank(logits, targets, delta).num_fp
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(fused.SWITCH, '0')
+        patch.setenv(fused_passes.SWITCH, '0')
         by_pytorch = rank(logits, targets, delta).num_fp
     torch.testing.assert_close(found, by_pytorch, rtol=1e-12, atol=1e-9)
     if centre < 1e9:  # there float64 itself cannot hold the ends of the ramps
         expected = oracle.rank_all(logits.cpu(), targets.cpu(), delta).num_fp
         assert max(expected) > 0
         torch.testing.assert_close(found, found.new_tensor(expected), rtol=1e-9, atol=1e-9)
+
+
+def classified(num_rows, num_classes, seed=0):
+    """Logits of a classifier, class indices (outside the classes too), weights, images."""
+    gen = torch.Generator().manual_seed(seed)
+    logits = torch.randn(num_rows, num_classes, generator=gen)
+    indices = torch.randint(-1, 4 * num_classes, (num_rows,), generator=gen)
+    weights = torch.rand(num_rows, generator=gen).round() * 0.5
+    images = torch.randint(3, (num_rows,), generator=gen, dtype=torch.int16)
+    return (part.to(DEVICE) for part in (logits.flatten(), indices, weights, images))
+
+
+@pytest.mark.parametrize('fused_path', [True, False])
+@pytest.mark.parametrize('by_image', [True, False])
+@pytest.mark.parametrize('num_classes', [1, 3, 80])
+def test_class_indices_in_place_of_targets(num_classes, by_image, fused_path, monkeypatch):
+    logits, indices, weights, images = classified(1500 // num_classes, num_classes)
+    targets = torch.zeros(len(indices), num_classes, dtype=torch.int64, device=DEVICE)
+    for row, (index, weight) in enumerate(zip(indices.tolist(), weights.tolist(), strict=True)):
+        targets[row] = 0 if weight else -1
+        if weight and 0 <= index < num_classes:
+            targets[row, index] = 1
+    options = [None, None]
+    if by_image:
+        of_logits = images[:, None].expand(-1, num_classes).flatten()
+        options = [RankingOptions(images=part, num_images=3) for part in (images, of_logits)]
+    if not fused_path:
+        monkeypatch.setenv(fused_passes.SWITCH, '0')
+    short = ClassTargets.of(indices, weights, num_classes)
+    assert torch.equal(short.flat(), targets.flatten().to(torch.int8))
+    assert torch.equal(short.pos_index, (targets.flatten() == 1).nonzero().squeeze(1))
+    found = rank(logits, short, 1.0, options[0])
+    expected = rank(logits, targets.flatten(), 1.0, options[1])
+    for name in ('num_fp', 'pos_rank', 'neg_index', 'all_finite'):
+        assert torch.equal(getattr(found, name), getattr(expected, name)), name
+    errors = torch.rand_like(found.num_fp)
+    spreads = [part.spread_over_negatives(errors) for part in (found, expected)]
+    assert torch.equal(*spreads)
+
+
+def test_class_indices_that_do_not_fit():
+    _, indices, weights, images = classified(10, 3)
+    targets = ClassTargets.of(indices, weights, 3)
+    with pytest.raises(ValueError, match=r'logits must have shape \(10 \* 3,\)'):
+        rank(torch.zeros(29), targets, 1.0)
+    with pytest.raises(ValueError, match=r'shape of class indices, \(10,\), got \(30,\)'):
+        rank(torch.zeros(30), targets, 1.0, RankingOptions(images=images.repeat(3), num_images=3))
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
@@ -234,13 +290,13 @@ def test_what_keeps_the_pytorch_path(by_kernels, monkeypatch):
     logits, targets, loc_errors = on_device(random_ranking(9, 60, seed=73))
     alrp_loss(logits.double(), targets, loc_errors)
     assert not by_kernels
-    monkeypatch.setattr(fused, 'MAX_POSITIVES', 8)
+    monkeypatch.setattr(fused_passes, 'MAX_POSITIVES', 8)
     alrp_loss(logits, targets, loc_errors)
     assert not by_kernels
-    monkeypatch.setattr(fused, 'MAX_POSITIVES', 9)
+    monkeypatch.setattr(fused_passes, 'MAX_POSITIVES', 9)
     alrp_loss(logits, targets, loc_errors)
     assert len(by_kernels) == 1
-    monkeypatch.setenv(fused.SWITCH, '0')
+    monkeypatch.setenv(fused_passes.SWITCH, '0')
     alrp_loss(logits, targets, loc_errors)
     assert len(by_kernels) == 1
 
@@ -252,7 +308,7 @@ def test_everything_a_ranking_offers(by_kernels):
     for options in (None, RankingOptions(0.5, images.to(DEVICE), 3)):
         found = rank(logits, targets, 0.5, options)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv(fused.SWITCH, '0')
+            patch.setenv(fused_passes.SWITCH, '0')
             expected = rank(logits, targets, 0.5, options)
         assert type(found) is not type(expected)
         for name in ('pos_logits', 'pos_rank', 'num_fp', 'rank', 'neg_index', 'num_pos'):
@@ -302,9 +358,8 @@ def ranked_together(process, world_size):
 def test_one_ranking_over_processes(tmp_path, monkeypatch):
     parts = run_in_processes(ranked_together, 3, tmp_path)
     case, owners = batch_of([(6, 40), (0, 30), (9, 20)], torch.float32, seed=3)
-    logits, targets, values = case
-    logits.requires_grad_()
-    monkeypatch.setenv(fused.SWITCH, '0')
+    logits = case[0].requires_grad_()
+    monkeypatch.setenv(fused_passes.SWITCH, '0')
     found = [*alrp_loss(*case, error_skew=1.0), *rank_sort_loss(*case)]
     (grad,) = torch.autograd.grad(sum(found[:1] + found[2:]), logits)
     for process, (values, part) in enumerate(parts):
