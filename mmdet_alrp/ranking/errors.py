@@ -81,7 +81,7 @@ def ndcg_terms(ranking: Ranking) -> ErrorTerms:
 
 
 def _gain(rank: Tensor) -> Tensor:
-    return (1 + rank).log2().reciprocal()
+    return rank.log1p().reciprocal()  # times ln 2, which cancels
 
 
 def sorting_terms(ranking: Ranking, labels: Tensor) -> tuple[Tensor, Tensor]:

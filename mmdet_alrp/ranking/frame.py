@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from .relations import Ranking
-from .spreads import Spread, no_gradient
+from .spreads import Spread
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,14 @@ class ErrorTerms:
     value: Tensor | None = None
 
 
+def promoted(dtype: torch.dtype) -> torch.dtype:
+    """Return float32 for half precision, other types as they are."""
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+
+
 def at_least_float32(values: Tensor) -> Tensor:
     """Return half precision values in float32, others as they are."""
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+    return values.to(promoted(values.dtype))
 
 
 def error_driven_loss(logits: Tensor, ranking: Ranking, terms: ErrorTerms) -> Tensor:
@@ -65,53 +70,37 @@ def error_driven_loss(logits: Tensor, ranking: Ranking, terms: ErrorTerms) -> Te
     """
     value = (terms.errors / terms.normalizer).sum() if terms.value is None else terms.value
     if not (logits.requires_grad and torch.is_grad_enabled()):
-        return value.to(torch.promote_types(logits.dtype, torch.float32))
+        return value.to(promoted(logits.dtype))
     update = (terms.errors - terms.target_errors) / terms.normalizer
-    update = torch.where(ranking.num_fp > 0, update, 0)  # above every negative: left alone
-    return known_gradient(logits, value, ranking, update, ranking.spread(update))
+    return known_gradient(logits, value, ranking, ranking.spread(update))
 
 
-def known_gradient(
-    logits: Tensor, value: Tensor, ranking: Ranking, update: Tensor, spread: Spread | None
-) -> Tensor:
+def known_gradient(logits: Tensor, value: Tensor, ranking: Ranking, spread: Spread) -> Tensor:
     """Return ``value``, in the dtype of ``logits`` or float32, with a known gradient on the logits.
 
     Args:
         logits: What was ranked, shape (n,).
         value: A scalar.
         ranking: The ranking of ``logits``.
-        update: How much each positive is moved up, shape (num_pos,).
-        spread: The gradient on the negatives; None is 0.
+        spread: The gradient.
     """
     if not ranking.reads_half:
         logits = at_least_float32(logits)
-    fill, tensors = (None, ()) if spread is None else spread
-    return _KnownGradient.apply(
-        logits, value, ranking.pos_index, ranking.local(update), fill, *tensors
-    )
+    return _KnownGradient.apply(logits, value, spread.fill, *spread.tensors)
 
 
 class _KnownGradient(torch.autograd.Function):
-    """A value whose gradient on the logits is known: positives move up, negatives down."""
+    """A value whose gradient on the logits is known, and written once its factor is."""
 
     @staticmethod
     def forward(
-        ctx: Any,
-        logits: Tensor,
-        value: Tensor,
-        pos_index: Tensor,
-        update: Tensor,
-        fill: Callable[..., Tensor] | None,
-        *tensors: Tensor,
+        ctx: Any, logits: Tensor, value: Tensor, fill: Callable[..., Tensor], *tensors: Tensor
     ) -> Tensor:
-        ctx.save_for_backward(pos_index, update, *tensors)
-        ctx.fill = fill or partial(no_gradient, len(logits))
-        ctx.dtype = logits.dtype
-        return value.to(torch.promote_types(logits.dtype, torch.float32), copy=True)
+        ctx.save_for_backward(*tensors)
+        ctx.fill = partial(fill, dtype=logits.dtype, num_logits=len(logits))
+        return value.to(promoted(logits.dtype), copy=True)
 
     @staticmethod
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
-        pos_index, update, *tensors = ctx.saved_tensors
-        grad = ctx.fill(factor, ctx.dtype, *tensors)
-        grad.index_copy_(0, pos_index, (-factor * update).to(grad.dtype))
-        return (grad, *[None] * (4 + len(tensors)))
+        tensors = ctx.saved_tensors
+        return (ctx.fill(factor, tensors), *[None] * (2 + len(tensors)))

@@ -227,7 +227,8 @@ def rank_sort_losses(logits: Tensor, ranking: Ranking, ious: Tensor) -> tuple[Te
     logits = at_least_float32(logits)  # the gradients of both are added up
     loss_rank = error_driven_loss(logits, ranking, rank_sort_ranking_terms(ranking))
     excess, pos_grad = sorting_terms(ranking, at_least_float32(ious))
-    return loss_rank, known_gradient(logits, excess.sum(), ranking, -pos_grad, None)
+    spread = ranking.spread_among_positives(-pos_grad)
+    return loss_rank, known_gradient(logits, excess.sum(), ranking, spread)
 
 
 def zero_loss(logits: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ class FusedRanking(Ranking):
         tables = zeros[: copies * row].view(copies, row)
         table = self._count(tables, skewed=False)
         self.num_fp = self._sum_negatives(table, skewed=False)
-        self.all_finite = table[-1] == 0
+        self._num_not_finite = table[-1]
         self._spread = self.num_fp
         if options.error_skew:
             self._find_hardest()
@@ -167,6 +167,11 @@ class FusedRanking(Ranking):
         return len(self._scores)
 
     @cached_property
+    def all_finite(self) -> Tensor:
+        """Whether all logits are finite, as the parent has it; of all processes together."""
+        return self._num_not_finite == 0
+
+    @cached_property
     def pos_logits(self) -> Tensor:
         """Logits of the positives, float64, shape (num_pos,)."""
         return self._scores.double()
@@ -188,23 +193,29 @@ class FusedRanking(Ranking):
         ones = self._edges.new_ones(2 * self._num_bins)
         ones[1::2] = 0
         batch = replace(self._batch, skew=0.0)
-        return batch.fill(ones[0], torch.float32, self._logits, ones).nonzero().squeeze(1)
+        return batch.gradient(self._logits, ones, ones[0], torch.float32).nonzero().squeeze(1)
 
-    def spread(self, errors: Tensor) -> Spread:
-        """Prepare the gradient on the negatives, as the parent does."""
+    def spread(self, update: Tensor) -> Spread:
+        """Prepare the gradient, as the parent does."""
+        update = update.contiguous()
+        of_positives = (self.pos_index, self.local(update), self.local(self.num_fp))
+        return Spread(self._batch.fill, (self._logits, self._lines(update), *of_positives))
+
+    def _lines(self, update: Tensor) -> Tensor:
+        """Return the gradient on negatives as one straight line a bin."""
         lines = self._edges.new_empty(2 * self._num_bins)
         self._tiles(
-            kernels().tables.draw_lines, self._num_bins, errors.contiguous(), self._spread,
-            self._edges, self._edge_groups, self._scores, self._groups, self._starts, self._ends,
+            kernels().tables.draw_lines, self._num_bins, update, self._spread, self._edges,
+            self._edge_groups, self._scores, self._groups, self._starts, self._ends,
             len(self._scores), self._num_bins, lines,
         )  # fmt: skip
-        return Spread(self._batch.fill, (self._logits, lines))
+        return lines
 
     def spread_over_negatives(self, errors: Tensor) -> Tensor:
         """Return the gradient on ``neg_index``, as the parent does."""
-        fill, tensors = self.spread(errors)
         factor = torch.ones_like(self._edges[0])
-        return fill(factor, torch.float32, *tensors)[self.neg_index]
+        lines = self._lines(errors.contiguous())
+        return self._batch.gradient(self._logits, lines, factor, torch.float32)[self.neg_index]
 
     # Among positives
 

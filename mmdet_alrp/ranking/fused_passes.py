@@ -20,6 +20,7 @@ SWITCH = 'MMDET_ALRP_TRITON'
 MAX_POSITIVES = 2**15  # all pairs of them are compared; with more, sorting is faster
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 BLOCK = 2048  # logits a program
+MOVED = 256  # positives a program
 
 
 class Kernels(NamedTuple):
@@ -117,11 +118,24 @@ class Batch:
         with on_device_of(logits):
             kernel[(programs,)](*args, **settings, **options)
 
-    def fill(self, factor: Tensor, dtype: torch.dtype, logits: Tensor, lines: Tensor) -> Tensor:
-        """Return the gradient on all logits: ``factor`` times a straight line a bin."""
+    def gradient(self, logits: Tensor, lines: Tensor, factor: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return the gradient on all logits: on negatives ``factor`` times a line a bin, else 0."""
         gradient = torch.empty_like(logits, dtype=dtype)
         write = kernels().logits.write_gradient
         self.launch(write, logits, self.skew, lines, factor, gradient, SKEWED=self.skew != 0)
+        return gradient
+
+    def fill(
+        self, factor: Tensor, tensors: tuple[Tensor, ...], dtype: torch.dtype, num_logits: int
+    ) -> Tensor:
+        """Return a gradient, as :func:`~mmdet_alrp.ranking.spreads.fill_by_index` does."""
+        logits, lines, pos_index, update, num_fp = tensors
+        gradient = self.gradient(logits, lines, factor, dtype)
+        programs = -(-len(pos_index) // MOVED)
+        if programs:
+            args = (update, num_fp, pos_index, len(pos_index), factor, gradient)
+            with on_device_of(logits):
+                kernels().logits.move_positives[(programs,)](*args, BLOCK=MOVED)
         return gradient
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -231,14 +231,24 @@ class Ranking:
         """
         return label_order(self.pos_logits, labels, self.delta, self.pos_images, self._num_rankings)
 
-    def spread(self, errors: Tensor) -> Spread:
-        """Prepare the gradient on the negatives, ``sum_i errors(i) p(j | i)`` for each j.
+    def spread(self, update: Tensor) -> Spread:
+        """Prepare the gradient that moves positives up, and the negatives above them down.
 
         Args:
-            errors: Shape (num_pos,), 0 where no negative stands above.
+            update: How much each positive is to move, shape (num_pos,); one that stands above
+                every negative is left alone.
         """
-        tensors = (self.neg_index, self.spread_over_negatives(errors))
-        return Spread(partial(fill_by_index, len(self._logits)), tensors)
+        update = torch.where(self.num_fp > 0, update, 0)
+        of_negatives = (self.neg_index, self.spread_over_negatives(update))
+        return Spread(fill_by_index, (self.pos_index, self.local(update), *of_negatives))
+
+    def spread_among_positives(self, update: Tensor) -> Spread:
+        """Prepare the gradient that moves positives up, and leaves the negatives alone.
+
+        Args:
+            update: How much each positive is to move, shape (num_pos,).
+        """
+        return Spread(fill_by_index, (self.pos_index, self.local(update)))
 
     def spread_over_negatives(self, errors: Tensor) -> Tensor:
         """Return ``sum_i errors(i) p(j | i)`` for the negatives of ``neg_index``.

@@ -1,4 +1,4 @@
-"""Gradients on the negatives, ready to be written when their factor is known."""
+"""Gradients on all logits, ready to be written when their factor is known."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor
 
 
 class Spread(NamedTuple):
-    """A gradient on the negatives, to be written when its factor is known.
+    """A gradient on all logits: positives move up, negatives down, by a factor yet unknown.
 
     Attributes:
-        fill: Called with factor, dtype and tensors, returns the gradient on all logits.
+        fill: Called with factor, tensors, dtype and number of logits, returns the gradient.
         tensors: What it takes.
     """
 
@@ -22,13 +22,23 @@ class Spread(NamedTuple):
 
 
 def fill_by_index(
-    num_logits: int, factor: Tensor, dtype: torch.dtype, neg_index: Tensor, neg_grad: Tensor
+    factor: Tensor, tensors: tuple[Tensor, ...], dtype: torch.dtype, num_logits: int
 ) -> Tensor:
-    """Return ``factor * neg_grad`` where the negatives stand, 0 elsewhere, shape (num_logits,)."""
-    grad = neg_grad.new_zeros(num_logits, dtype=dtype)
-    return grad.index_copy_(0, neg_index, (neg_grad * factor).to(dtype))
+    """Write a gradient that is told by the places where it is not 0.
 
+    Args:
+        factor: What all of it is multiplied by, a scalar.
+        tensors: Places of the positives and by how much each of them moves up; places of
+            negatives, if any, and the gradient there.
+        dtype: Type of the gradient.
+        num_logits: Length of the gradient.
 
-def no_gradient(num_logits: int, factor: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return a gradient of 0 on all logits."""
-    return factor.new_zeros(num_logits, dtype=dtype)
+    Returns:
+        The gradient, shape (num_logits,).
+    """
+    grad = factor.new_zeros(num_logits, dtype=dtype)
+    pos_index, update, *of_negatives = tensors
+    if of_negatives:
+        neg_index, neg_grad = of_negatives
+        grad.index_copy_(0, neg_index, (neg_grad * factor).to(dtype))
+    return grad.index_copy_(0, pos_index, (update * -factor).to(dtype))

@@ -199,3 +199,15 @@ def write_gradient(
         result *= _skewed(value, group, hardest, skew, reached)
     result = tl.where(reached, result * tl.load(factor), 0.0)
     tl.store(gradient + at, result.to(gradient.dtype.element_ty), mask=inside)
+
+
+@triton.jit(do_not_specialize=['count'])
+def move_positives(update, num_fp, pos_index, count, factor, gradient, BLOCK: tl.constexpr):
+    """Write the gradient of positives; one that stands above every negative is left alone."""
+    row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    real = row < count
+    up = tl.load(update + row, mask=real, other=0.0)
+    above = tl.load(num_fp + row, mask=real, other=0.0)
+    at = tl.load(pos_index + row, mask=real, other=0)
+    result = tl.where(above > 0, -up * tl.load(factor), 0.0).to(tl.float32)
+    tl.store(gradient + at, result.to(gradient.dtype.element_ty), mask=real)

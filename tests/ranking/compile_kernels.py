@@ -14,7 +14,7 @@ POINTERS = {
     'lines': '*fp32', 'factor': '*fp32', 'gradient': '*fp32', 'positives': '*fp32',
     'places': '*i32', 'starts': '*i32', 'ends': '*i32', 'edge_groups': '*i32', 'pos_rank': '*fp64',
     'num_broken': '*i64', 'num_fp': '*fp64', 'update': '*fp64', 'spread': '*fp64',
-    'values': '*fp64', 'labels': '*fp64', 'sums': '*fp64',
+    'pos_index': '*i64', 'values': '*fp64', 'labels': '*fp64', 'sums': '*fp64',
 }  # fmt: skip
 SCALARS = dict.fromkeys(('count', 'num_bins', 'bits', 'num_edges', 'num_groups'), 'i32')
 SCALARS.update(n='i64', skew='fp32')
@@ -22,7 +22,7 @@ SETTINGS = {
     'BLOCK': fused_passes.BLOCK, 'CELLS': fused.MAX_CELLS, 'COPIES': 16, 'CROWDED': 2,
     'ROWS': fused.TILE[0], 'COLUMNS': fused.TILE[1],
 }  # fmt: skip
-PASSES = ('find_hardest', 'count_negatives', 'write_gradient')
+PASSES = ('find_hardest', 'count_negatives', 'write_gradient', 'move_positives')
 TABLES = ('place_positives', 'fill_grid', 'sum_negatives', 'draw_lines', 'pair_sums')
 
 
