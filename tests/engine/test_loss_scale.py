@@ -1,4 +1,4 @@
-"""float16 with a loss scaler: how many steps a large self-balance ratio costs, simulated on a CPU."""
+"""float16 with a loss scaler: what a large self-balance ratio costs, simulated on a CPU."""
 
 import pytest
 import torch
