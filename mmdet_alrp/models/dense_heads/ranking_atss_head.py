@@ -8,6 +8,7 @@ from mmdet.models.dense_heads import ATSSHead
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
+from .batch_targets import BatchTargetsMixin
 from .ranking_head_mixin import RankingHeadMixin
 
 
@@ -20,7 +21,7 @@ class NoCenterness(nn.Module):
 
 
 @MODELS.register_module()
-class RankingATSSHead(RankingHeadMixin, ATSSHead):
+class RankingATSSHead(RankingHeadMixin, BatchTargetsMixin, ATSSHead):
     """ATSSHead with a ranking over all anchors, classes, levels and images of a batch.
 
     A ranking loss makes the scores follow localisation, so there is no centerness: no branch, no
@@ -35,6 +36,8 @@ class RankingATSSHead(RankingHeadMixin, ATSSHead):
     Raises:
         ValueError: If there is a ``loss_centerness`` or ``reg_decoded_bbox`` is False.
     """
+
+    gives_anchors = True  # get_targets hands them back first
 
     def __init__(self, *args: Any, loss_centerness: None = None, **kwargs: Any) -> None:
         if loss_centerness is not None:
