@@ -8,7 +8,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from mmdet_alrp.ranking import Ranking, RankingOptions, at_least_float32, rank, zero_loss
+from mmdet_alrp.ranking import (
+    ClassTargets,
+    Ranking,
+    RankingOptions,
+    at_least_float32,
+    rank,
+    zero_loss,
+)
 
 # Largest value of the box losses that measure localisation as 1 - (generalised) IoU.
 BOX_LOSS_RANGE = {'IoULoss': 1.0, 'GIoULoss': 2.0, 'DIoULoss': 2.0, 'CIoULoss': 2.0}
@@ -22,11 +29,13 @@ class RankedLosses(NamedTuple):
         loss_cls: Weighted classification loss, a scalar.
         loss_bbox: Weighted and balanced box loss, a scalar.
         log: Further scalars for the training log, detached; no name contains "loss".
+        logits_finite: Whether all logits are finite, a scalar; None if nothing was ranked.
     """
 
     loss_cls: Tensor
     loss_bbox: Tensor
     log: dict[str, Tensor]
+    logits_finite: Tensor | None = None
 
 
 class RankingLoss(nn.Module):
@@ -98,7 +107,7 @@ class RankingLoss(nn.Module):
     def forward(
         self,
         logits: Tensor,
-        targets: Tensor,
+        targets: Tensor | ClassTargets,
         box_losses: Tensor | None = None,
         ious: Tensor | None = None,
         images: Tensor | None = None,
@@ -109,11 +118,11 @@ class RankingLoss(nn.Module):
 
         Args:
             logits: Scores before the sigmoid, shape (n,).
-            targets: 1 positive, 0 negative, -1 ignored, integer, shape (n,).
+            targets: 1 positive, 0 negative, -1 ignored, integer, shape (n,); or class indices.
             box_losses: Unreduced box loss of the positives in the order of ``targets``, shape
                 (num_pos,); a ranking head always gives them.
             ious: IoU of each positive's box with its target, shape (num_pos,); if ``needs_ious``.
-            images: Image of each logit, shape (n,); if ``scope`` is 'image'.
+            images: Image of each logit, or of each row of class indices; if ``scope`` is 'image'.
             num_images: Number of images.
             **mmdet_keywords: None; here to tell a head that does not rank from one that does.
 
@@ -136,12 +145,13 @@ class RankingLoss(nn.Module):
             images = num_images = None
         elif images is None:
             raise TypeError(f"{type(self).__name__} with scope='image' needs the logits' images")
-        logits, box_losses = at_least_float32(logits), at_least_float32(box_losses)
+        box_losses = at_least_float32(box_losses)
         options = RankingOptions(self.error_skew, images, num_images, group)
         ranking = rank(logits, targets, self.delta, options, box_losses=box_losses)
         if ranking is None:
             return self._weighted(self._losses_without_positives(logits, box_losses))
         losses = self._weighted(self._losses(logits, ranking, box_losses, ious))
+        losses = losses._replace(logits_finite=ranking.all_finite)
         if group is None:
             return losses
         # DistributedDataParallel averages gradients over processes; the parts of one ranking that

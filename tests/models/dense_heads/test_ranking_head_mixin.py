@@ -33,6 +33,9 @@ class NotedLoss(nn.Module):
         self.decoded = decoded
 
     def forward(self, logits, targets, box_losses, **kwargs):
+        if 'images' in kwargs:
+            kwargs['images'] = targets.of_logits(kwargs['images'])
+        targets = targets.flat()
         self.given = {'logits': logits, 'targets': targets, 'box_losses': box_losses, **kwargs}
         return RankedLosses(logits.sum(), box_losses.sum(), {'seen': targets.sum()})
 
