@@ -82,6 +82,7 @@ DRAWING = DOCS + 'test_drawing_is_of_the_example_on_the_page'
 EXAMPLE = 'tests/examples/test_torchvision_example.py::test_both_losses_train_and_are_judged'
 RANKING_TIMES = 'tests/ranking/test_benchmark.py::test_table_and_json'
 GLOBAL_TIMES = 'tests/ranking/test_global_benchmark.py::test_table_and_json'
+GPU_CHECK = 'tests/ranking/test_gpu_check.py::test_in_small'
 EVALUATION_TIMES = 'tests/evaluation/test_evaluation_benchmark.py::test_table_and_json'
 KIN = 'tests/models/dense_heads/test_kin_heads.py::'
 OWN_DETR = (
@@ -171,6 +172,7 @@ COMMANDS = [
     (r'tools/benchmarks/evaluation\.py .*', [EVALUATION_TIMES], HOURS),
     (r'tools/benchmarks/segmentation_losses\.py .*', [MASK_TIMES], HOURS),
     (r'tools/benchmarks/global_ranking\.py .*', [GLOBAL_TIMES], HOURS),
+    (r'tools/benchmarks/gpu_check\.py', [GPU_CHECK], DEVICES),
 ]
 
 # How many Python blocks a page has, and the tests that run them

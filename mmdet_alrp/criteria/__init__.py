@@ -11,7 +11,7 @@ from .box_losses import (
     iou_loss,
     matched_ious,
 )
-from .class_targets import class_targets, positives_of
+from .class_targets import class_targets
 from .criterion import PositiveBoxes, RankedLosses, RankingCriterion, largest_scores
 from .rank_sort import RankSortCriterion
 from .self_balance import SelfBalance
@@ -34,5 +34,4 @@ __all__ = [
     'iou_loss',
     'largest_scores',
     'matched_ious',
-    'positives_of',
 ]

@@ -1,15 +1,17 @@
-"""From one class index for each prediction to one target for each logit."""
+"""From one class index for each prediction to what the ranking takes."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from mmdet_alrp.ranking import ClassTargets
 
-def positives_of(logits: Tensor, class_indices: Tensor) -> Tensor:
-    """Check logits and class indices and return the rows of the positives, shape (num_pos,).
 
-    The host waits for the device here: the number of positives is the size of the result.
+def class_targets(logits: Tensor, class_indices: Tensor) -> ClassTargets:
+    """Check logits and class indices and find the positives.
+
+    The host waits for the device here, for the number of positives.
 
     Args:
         logits: Scores before the sigmoid, floating point, shape (n, C).
@@ -18,7 +20,8 @@ def positives_of(logits: Tensor, class_indices: Tensor) -> Tensor:
 
     Raises:
         ValueError: If shapes disagree, or a class index on the CPU is outside [-1, C]. Elsewhere a
-            look at the values would make the step wait; there such a row takes no part.
+            look at the values would make the step wait; there an index below -1 takes no part and
+            one above C is background.
         TypeError: If ``class_indices`` is not an integer tensor.
     """
     if class_indices.is_floating_point() or class_indices.dtype == torch.bool:
@@ -36,21 +39,5 @@ def positives_of(logits: Tensor, class_indices: Tensor) -> Tensor:
                 f'class_indices must be -1 (takes no part), 0 to {num_classes - 1}, or '
                 f'{num_classes} (background), got {low if low < -1 else high}'
             )
-    return ((class_indices >= 0) & (class_indices < num_classes)).nonzero().squeeze(1)
-
-
-def class_targets(class_indices: Tensor, num_classes: int, pos_rows: Tensor) -> Tensor:
-    """Return 1 for the class of a positive, -1 where nothing takes part, 0 elsewhere.
-
-    Args:
-        class_indices: As in :func:`positives_of`, shape (n,).
-        num_classes: C.
-        pos_rows: Rows of the positives, from :func:`positives_of`.
-
-    Returns:
-        One target a logit, int8, shape (n * C,).
-    """
-    takes_part = (class_indices >= 0) & (class_indices <= num_classes)
-    targets = (takes_part.to(torch.int8) - 1).unsqueeze(1).repeat(1, num_classes)
-    targets[pos_rows, class_indices[pos_rows].long()] = 1
-    return targets.reshape(-1)
+    takes_part = (class_indices >= 0).to(torch.int8)
+    return ClassTargets.of(class_indices.long(), takes_part, num_classes)

@@ -8,10 +8,17 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from mmdet_alrp.ranking import Ranking, RankingOptions, at_least_float32, rank, zero_loss
+from mmdet_alrp.ranking import (
+    ClassTargets,
+    Ranking,
+    RankingOptions,
+    at_least_float32,
+    rank,
+    zero_loss,
+)
 
 from .box_losses import BOX_LOSSES, matched_ious
-from .class_targets import class_targets, positives_of
+from .class_targets import class_targets
 
 SCOPES = ('process', 'image', 'global')
 
@@ -23,11 +30,13 @@ class RankedLosses(NamedTuple):
         loss_cls: Weighted classification loss, a scalar.
         loss_bbox: Weighted and balanced box loss, a scalar.
         log: Further scalars for the training log, detached; no name contains "loss".
+        logits_finite: Whether all logits are finite, a scalar; None if nothing was ranked.
     """
 
     loss_cls: Tensor
     loss_bbox: Tensor
     log: dict[str, Tensor]
+    logits_finite: Tensor | None = None
 
 
 class PositiveBoxes(NamedTuple):
@@ -125,7 +134,8 @@ class RankingCriterion(nn.Module):
         """
         self._before_ranking()
         with torch.autocast(logits.device.type, enabled=False):
-            pos_rows = positives_of(logits, class_indices)
+            targets = class_targets(logits, class_indices)
+            pos_rows = targets.pos_rows
             for name, value in (('boxes', boxes), ('target_boxes', target_boxes)):
                 if value.shape != (len(pos_rows), 4):
                     raise ValueError(
@@ -138,9 +148,6 @@ class RankingCriterion(nn.Module):
                 measured = measured._replace(ious=matched_ious(boxes.detach(), target_boxes))
             if self.needs_box_scores:
                 measured = measured._replace(scores=largest_scores(logits, pos_rows))
-            if images is not None:
-                images = images.unsqueeze(1).expand(logits.shape).reshape(-1)
-            targets = class_targets(class_indices, logits.size(1), pos_rows)
             return self.rank_flat(logits.reshape(-1), targets, measured, images, num_images)
 
     def _before_ranking(self) -> None:
@@ -149,7 +156,7 @@ class RankingCriterion(nn.Module):
     def rank_flat(
         self,
         logits: Tensor,
-        targets: Tensor,
+        targets: Tensor | ClassTargets,
         boxes: PositiveBoxes,
         images: Tensor | None = None,
         num_images: int | None = None,
@@ -158,10 +165,11 @@ class RankingCriterion(nn.Module):
 
         Args:
             logits: Scores before the sigmoid, shape (n,).
-            targets: 1 positive, 0 negative, -1 ignored, integer, shape (n,).
+            targets: 1 positive, 0 negative, -1 ignored, integer, shape (n,); or class indices.
             boxes: Box losses of the positives in the order of ``targets``, and what else
                 ``needs_ious`` and ``needs_box_scores`` ask for.
-            images: Image of each logit, shape (n,); needed with ``scope='image'``, else unused.
+            images: Image of each logit, or of each row of class indices; needed with
+                ``scope='image'``, else unused.
             num_images: Number of images; needed with ``scope='image'``.
 
         Returns:
@@ -177,7 +185,6 @@ class RankingCriterion(nn.Module):
             images = num_images = None
         elif images is None:
             raise TypeError(f"{type(self).__name__} with scope='image' needs the logits' images")
-        logits = at_least_float32(logits)
         boxes = boxes._replace(losses=at_least_float32(boxes.losses))
         options = RankingOptions(self.error_skew, images, num_images, group)
         losses = self._rank(logits, targets, options, boxes)
@@ -195,13 +202,18 @@ class RankingCriterion(nn.Module):
         )
 
     def _rank(
-        self, logits: Tensor, targets: Tensor, options: RankingOptions, boxes: PositiveBoxes
+        self,
+        logits: Tensor,
+        targets: Tensor | ClassTargets,
+        options: RankingOptions,
+        boxes: PositiveBoxes,
     ) -> RankedLosses:
         """Rank and make the losses, without ``loss_weight``."""
         ranking = rank(logits, targets, self.delta, options, box_losses=boxes.losses)
         if ranking is None:
             return self._losses_without_positives(logits, boxes.losses)
-        return self._losses(logits, ranking, boxes.losses, boxes.ious)
+        losses = self._losses(logits, ranking, boxes.losses, boxes.ious)
+        return losses._replace(logits_finite=ranking.all_finite)
 
     def _losses(
         self, logits: Tensor, ranking: Ranking, box_losses: Tensor, ious: Tensor | None

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mmdet_alrp.ranking import (
+    ClassTargets,
     RankingOptions,
     rank_by_iou,
     rank_sort_losses,
@@ -46,7 +47,11 @@ class RankSortCriterion(RankingCriterion):
         self.needs_box_scores = score_weighted_boxes
 
     def _rank(
-        self, logits: Tensor, targets: Tensor, options: RankingOptions, boxes: PositiveBoxes
+        self,
+        logits: Tensor,
+        targets: Tensor | ClassTargets,
+        options: RankingOptions,
+        boxes: PositiveBoxes,
     ) -> RankedLosses:
         name = type(self).__name__
         if boxes.ious is None:
@@ -59,7 +64,10 @@ class RankSortCriterion(RankingCriterion):
         ranking, ious = rank_by_iou(
             logits, targets, boxes.ious, self.delta, options, box_losses=boxes.losses
         )
-        pos_images = None if options.images is None else options.images[targets == 1]
+        pos_images = None
+        if options.images is not None:
+            by_class = isinstance(targets, ClassTargets)
+            pos_images = options.images[targets.pos_rows if by_class else targets == 1]
         weights = boxes.scores if self.needs_box_scores else torch.ones_like(boxes.losses)
         loss_box = weighted_box_mean(boxes.losses, weights, options, pos_images)
         if ranking is None:
@@ -78,4 +86,5 @@ class RankSortCriterion(RankingCriterion):
             'loc_error': bare,
             'balance_ratio': ratio,
         }
-        return RankedLosses(loss_cls, ratio * loss_box, log)
+        finite = None if ranking is None else ranking.all_finite
+        return RankedLosses(loss_cls, ratio * loss_box, log, finite)

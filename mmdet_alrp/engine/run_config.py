@@ -21,6 +21,9 @@ from .segmentation_runs import check_toolbox, explain_config_error
 # Top-level config keys with a meaning that are no argument of Runner
 OTHER_KEYS = ('custom_imports', 'runner_type', 'tta_model', 'tta_pipeline', 'model_wrapper_cfg')
 OTHER_KEYS += ('find_unused_parameters', 'sync_bn', 'compile', 'search')
+# The box loss of a ranking is multiplied by 50 to 1,500 early in a training, which overflows
+# float16 at the usual first scale, 65,536. One that is halved at a time would skip step after step.
+LOSS_SCALE = {'init_scale': 4096.0, 'backoff_factor': 0.125, 'growth_interval': 500}
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -71,6 +74,8 @@ def _merge_options(cfg: Config, options: dict) -> None:
 def use_mixed_precision(cfg: Config) -> None:
     """Turn on ``--amp``: float16 with a loss scaler on CUDA, bfloat16 on the CPU.
 
+    The scaler starts at ``LOSS_SCALE``, or at the config's own ``optim_wrapper.loss_scale``.
+
     Args:
         cfg: Config of the run; changed in place.
 
@@ -78,7 +83,7 @@ def use_mixed_precision(cfg: Config) -> None:
         UsageError: If the CPU cannot train this detector, or in this precision.
     """
     cfg.optim_wrapper.type = 'AmpOptimWrapper'
-    cfg.optim_wrapper.loss_scale = 'dynamic'
+    cfg.optim_wrapper.setdefault('loss_scale', dict(LOSS_SCALE))
     _fit_precision(cfg)
 
 

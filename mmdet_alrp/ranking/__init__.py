@@ -1,6 +1,7 @@
 """Ranking losses in pure PyTorch: AP, aLRP, NDCG and Rank & Sort over one common frame."""
 
 from .box_means import weighted_box_mean
+from .class_targets import ClassTargets
 from .errors import (
     alrp_box_weights,
     alrp_terms,
@@ -10,21 +11,20 @@ from .errors import (
     rank_sort_ranking_terms,
     sorting_terms,
 )
-from .frame import ErrorTerms, error_driven_loss
+from .frame import ErrorTerms, at_least_float32, error_driven_loss
 from .functional import (
     alrp_loss,
-    at_least_float32,
     average_precision_loss,
     ndcg_loss,
-    rank,
-    rank_by_iou,
     rank_sort_loss,
     rank_sort_losses,
     zero_loss,
 )
+from .rank_batch import rank, rank_by_iou
 from .relations import Ranking, RankingOptions
 
 __all__ = [
+    'ClassTargets',
     'ErrorTerms',
     'Ranking',
     'RankingOptions',

@@ -5,15 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .class_targets import ClassTargets
 from .relations import RankingOptions
 
 
-def check_ranking(logits: Tensor, targets: Tensor, delta: float) -> None:
+def check_ranking(logits: Tensor, targets: Tensor | ClassTargets, delta: float) -> None:
     """Refuse logits, targets or a delta that cannot be ranked.
 
     Args:
         logits: Scores before the sigmoid, shape (n,).
-        targets: 1 positive, 0 negative, -1 ignored, integer, shape (n,); the values are not read.
+        targets: 1 positive, 0 negative, -1 ignored, integer, shape (n,), or class indices; the
+            values are not read.
         delta: Half-width of the smoothed step, in logits.
 
     Raises:
@@ -22,6 +24,16 @@ def check_ranking(logits: Tensor, targets: Tensor, delta: float) -> None:
     """
     if not logits.is_floating_point():
         raise TypeError(f'logits must be floating point, got {logits.dtype}')
+    if not 0 <= delta < float('inf'):
+        raise ValueError(f'delta must be a finite number >= 0, got {delta}')
+    if isinstance(targets, ClassTargets):
+        num_rows, num_classes = len(targets.class_indices), targets.num_classes
+        if logits.shape != (num_rows * num_classes,):
+            raise ValueError(
+                f'logits must have shape ({num_rows} * {num_classes},) as the rows and classes of '
+                f'targets, got {tuple(logits.shape)}'
+            )
+        return
     if not _is_integer(targets):
         raise TypeError(f'targets must be an integer tensor of 1, 0 and -1, got {targets.dtype}')
     if logits.dim() != 1 or logits.shape != targets.shape:
@@ -29,15 +41,14 @@ def check_ranking(logits: Tensor, targets: Tensor, delta: float) -> None:
             'logits and targets must both have shape (n,), '
             f'got {tuple(logits.shape)} and {tuple(targets.shape)}'
         )
-    if not 0 <= delta < float('inf'):
-        raise ValueError(f'delta must be a finite number >= 0, got {delta}')
 
 
-def check_options(logits: Tensor, options: RankingOptions) -> None:
+def check_options(logits: Tensor, targets: Tensor | ClassTargets, options: RankingOptions) -> None:
     """Refuse options that do not fit the logits or one another.
 
     Args:
         logits: Scores before the sigmoid, shape (n,).
+        targets: What the logits are: one image a logit, or one a row.
         options: Images, processes and error distribution.
 
     Raises:
@@ -56,10 +67,12 @@ def check_options(logits: Tensor, options: RankingOptions) -> None:
         raise ValueError(f'images needs num_images >= 1, got {options.num_images}')
     if not _is_integer(images):
         raise TypeError(f'images must be an integer tensor, got {images.dtype}')
-    if images.shape != logits.shape:
+    by_row = isinstance(targets, ClassTargets)
+    shape = targets.class_indices.shape if by_row else logits.shape
+    if images.shape != shape:
         raise ValueError(
-            f'images must have the shape of logits, {tuple(logits.shape)}, '
-            f'got {tuple(images.shape)}'
+            f'images must have the shape of {"class indices" if by_row else "logits"}, '
+            f'{tuple(shape)}, got {tuple(images.shape)}'
         )
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .dominance import label_order
 from .frame import ErrorTerms
 from .relations import Ranking
 
@@ -33,17 +32,7 @@ def interpolated_average_precision_terms(ranking: Ranking) -> ErrorTerms:
     Args:
         ranking: The ranking of the whole batch.
     """
-    precision = ranking.pos_rank / ranking.rank
-    order, _ = ranking.ascending()
-    sorted_precision = precision[order]
-    if ranking.pos_images is not None:
-        # Rankings stand one behind the other: lift each above all before it.
-        lift = 2.0 * ranking.pos_images[order]
-        sorted_precision = (sorted_precision + lift).cummax(0).values - lift
-    else:
-        sorted_precision = sorted_precision.cummax(0).values
-    interp_precision = torch.empty_like(precision)
-    interp_precision[order] = sorted_precision
+    interp_precision = ranking.best_up_to(ranking.pos_rank / ranking.rank)
     return ErrorTerms(1 - interp_precision, 0.0, ranking.normalizer)
 
 
@@ -92,7 +81,7 @@ def ndcg_terms(ranking: Ranking) -> ErrorTerms:
 
 
 def _gain(rank: Tensor) -> Tensor:
-    return (1 + rank).log2().reciprocal()
+    return rank.log1p().reciprocal()  # times ln 2, which cancels
 
 
 def sorting_terms(ranking: Ranking, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -111,9 +100,7 @@ def sorting_terms(ranking: Ranking, labels: Tensor) -> tuple[Tensor, Tensor]:
     """
     labels = ranking.gather(labels.detach().to(ranking.num_fp.dtype))
     invalid = labels.sum() * 0  # 0 unless a label is NaN: then the loss says so
-    order = label_order(
-        ranking.pos_logits, labels, ranking.delta, ranking.pos_images, ranking.num_rankings
-    )
+    order = ranking.label_order(labels)
     lower, not_lower = order.sums(torch.ones_like(labels))
     lower_error, not_lower_error = order.sums(1 - labels)
     wrong = lower > 0

@@ -17,13 +17,16 @@ Reference:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .relations import Ranking
+from .spreads import Spread
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,16 @@ class ErrorTerms:
     value: Tensor | None = None
 
 
+def promoted(dtype: torch.dtype) -> torch.dtype:
+    """Return float32 for half precision, other types as they are."""
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Return half precision values in float32, others as they are."""
+    return values.to(promoted(values.dtype))
+
+
 def error_driven_loss(logits: Tensor, ranking: Ranking, terms: ErrorTerms) -> Tensor:
     """Connect a ranking loss to the logits.
 
@@ -53,50 +66,41 @@ def error_driven_loss(logits: Tensor, ranking: Ranking, terms: ErrorTerms) -> Te
         terms: The loss on that ranking.
 
     Returns:
-        The value of the loss, a scalar in the dtype of ``logits``.
+        The value of the loss, a scalar in the dtype of ``logits``, at least float32.
     """
     value = (terms.errors / terms.normalizer).sum() if terms.value is None else terms.value
-    value = value.to(logits.dtype)
     if not (logits.requires_grad and torch.is_grad_enabled()):
-        return value
+        return value.to(promoted(logits.dtype))
     update = (terms.errors - terms.target_errors) / terms.normalizer
-    update = torch.where(ranking.num_fp > 0, update, 0)  # above every negative: left alone
-    neg_grad = ranking.spread_over_negatives(update)
-    pos_grad = -ranking.local(update).to(neg_grad.dtype)
-    return fixed_gradient(logits, value, ranking, pos_grad, neg_grad)
+    return known_gradient(logits, value, ranking, ranking.spread(update))
 
 
-def fixed_gradient(
-    logits: Tensor, value: Tensor, ranking: Ranking, pos_grad: Tensor, neg_grad: Tensor | None
-) -> Tensor:
-    """Return ``value`` with a known gradient on the logits.
+def known_gradient(logits: Tensor, value: Tensor, ranking: Ranking, spread: Spread) -> Tensor:
+    """Return ``value``, in the dtype of ``logits`` or float32, with a known gradient on the logits.
 
     Args:
         logits: What was ranked, shape (n,).
         value: A scalar.
         ranking: The ranking of ``logits``.
-        pos_grad: Gradient on the positives of this process, in the dtype of ``logits``, shape
-            (num_local,).
-        neg_grad: Gradient on ``ranking.neg_index``, in the dtype of ``logits``; None is 0.
+        spread: The gradient.
     """
-    neg_index = ranking.neg_index if neg_grad is not None else ranking.neg_index[:0]
-    neg_grad = pos_grad[:0] if neg_grad is None else neg_grad
-    return _FixedGradient.apply(logits, value, ranking.pos_index, pos_grad, neg_index, neg_grad)
+    if not ranking.reads_half:
+        logits = at_least_float32(logits)
+    return _KnownGradient.apply(logits, value, spread.fill, *spread.tensors)
 
 
-class _FixedGradient(torch.autograd.Function):
-    """A value whose gradient on the logits is known, on the few logits where it is not 0."""
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, value: Tensor, *parts: Tensor) -> Tensor:
-        ctx.save_for_backward(*parts)
-        ctx.shape = logits.shape
-        return value.clone()
+class _KnownGradient(torch.autograd.Function):
+    """A value whose gradient on the logits is known, and written once its factor is."""
 
     @staticmethod
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        grad = grad_output.new_zeros(ctx.shape)
-        pos_index, pos_grad, neg_index, neg_grad = ctx.saved_tensors
-        grad.index_copy_(0, neg_index, neg_grad * grad_output)
-        grad.index_copy_(0, pos_index, pos_grad * grad_output)
-        return (grad, *[None] * 5)
+    def forward(
+        ctx: Any, logits: Tensor, value: Tensor, fill: Callable[..., Tensor], *tensors: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(*tensors)
+        ctx.fill = partial(fill, dtype=logits.dtype, num_logits=len(logits))
+        return value.to(promoted(logits.dtype), copy=True)
+
+    @staticmethod
+    def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
+        tensors = ctx.saved_tensors
+        return (ctx.fill(factor, tensors), *[None] * (2 + len(tensors)))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
-from .checks import check_options, check_pos_values, check_ranking, checked_labels
+from .checks import checked_labels
 from .errors import (
     alrp_box_weights,
     alrp_terms,
@@ -18,8 +17,13 @@ from .errors import (
     rank_sort_ranking_terms,
     sorting_terms,
 )
-from .frame import ErrorTerms, error_driven_loss, fixed_gradient
-from .processes import Processes
+from .frame import (
+    ErrorTerms,
+    at_least_float32,
+    error_driven_loss,
+    known_gradient,
+)
+from .rank_batch import rank
 from .relations import Ranking, RankingOptions
 
 if TYPE_CHECKING:  # some builds of torch come without it
@@ -124,7 +128,7 @@ def alrp_loss(
     loc_errors = at_least_float32(loc_errors)
     if ranking is None:
         return zero_loss(logits), loc_errors.sum()
-    loss_cls = error_driven_loss(at_least_float32(logits), ranking, alrp_terms(ranking, loc_errors))
+    loss_cls = error_driven_loss(logits, ranking, alrp_terms(ranking, loc_errors))
     return loss_cls, ranking.weighted_sum(alrp_box_weights(ranking), loc_errors)
 
 
@@ -217,43 +221,6 @@ def rank_sort_loss(
     return rank_sort_losses(logits, ranking, ious)
 
 
-def rank_by_iou(
-    logits: Tensor,
-    targets: Tensor,
-    ious: Tensor,
-    delta: float,
-    options: RankingOptions | None = None,
-    **pos_values: Tensor,
-) -> tuple[Ranking | None, Tensor]:
-    """Rank positives that have an IoU, and those with an IoU of exactly 0 as negatives.
-
-    Args:
-        logits: Scores before the sigmoid, shape (n,).
-        targets: 1 positive, 0 negative, -1 ignored, integer, shape (n,).
-        ious: Labels of the positives in the order of ``targets``, in [0, 1], shape (num_pos,).
-        delta: Half-width of the smoothed step, in logits; 0 gives the hard step.
-        options: As in :func:`rank`.
-        **pos_values: As in :func:`rank`; one value for each positive of ``targets``.
-
-    Returns:
-        The ranking, as of :func:`rank`, and the labels of its positives, shape (num_local,).
-
-    Raises:
-        ValueError: As :func:`rank_sort_loss`.
-        TypeError: As :func:`rank_sort_loss`.
-    """
-    check_ranking(logits, targets, delta)
-    pos_index = (targets == 1).nonzero().squeeze(1)
-    for name, values in {'ious': ious, **pos_values}.items():
-        check_pos_values(name, values, len(pos_index))
-    ious = checked_labels(at_least_float32(ious))
-    hits = (ious != 0).nonzero().squeeze(1)
-    if len(hits) < len(pos_index):
-        targets = targets.index_fill(0, pos_index, 0).index_fill(0, pos_index[hits], 1)
-        ious = ious[hits]
-    return rank(logits, targets, delta, options), ious
-
-
 def rank_sort_losses(logits: Tensor, ranking: Ranking, ious: Tensor) -> tuple[Tensor, Tensor]:
     """Return ``loss_rank`` and ``loss_sort`` of :func:`rank_sort_loss` on a given ranking.
 
@@ -262,49 +229,11 @@ def rank_sort_losses(logits: Tensor, ranking: Ranking, ious: Tensor) -> tuple[Te
         ranking: The ranking of ``logits``.
         ious: Labels of the positives of this process, in [0, 1], shape (num_local,).
     """
-    logits = at_least_float32(logits)
+    logits = at_least_float32(logits)  # the gradients of both are added up
     loss_rank = error_driven_loss(logits, ranking, rank_sort_ranking_terms(ranking))
     excess, pos_grad = sorting_terms(ranking, at_least_float32(ious))
-    loss_sort = excess.sum().to(logits.dtype)
-    pos_grad = ranking.local(pos_grad).to(logits.dtype)
-    return loss_rank, fixed_gradient(logits, loss_sort, ranking, pos_grad, None)
-
-
-def rank(
-    logits: Tensor,
-    targets: Tensor,
-    delta: float,
-    options: RankingOptions | None = None,
-    **pos_values: Tensor,
-) -> Ranking | None:
-    """Check the input of a ranking loss and rank it.
-
-    Args:
-        logits: Scores before the sigmoid, shape (n,).
-        targets: 1 positive, 0 negative, -1 ignored, integer, shape (n,).
-        delta: Half-width of the smoothed step, in logits; 0 gives the hard step.
-        options: Images, processes and error distribution; None takes the defaults.
-        **pos_values: Tensors that must be floating point with one value a positive, by their name.
-
-    Returns:
-        The ranking; None if there is no positive, with ``options.group`` in any process.
-
-    Raises:
-        ValueError: As :func:`average_precision_loss`.
-        TypeError: As :func:`average_precision_loss`.
-    """
-    options = options or RankingOptions()
-    check_ranking(logits, targets, delta)
-    check_options(logits, options)
-    pos_index = (targets == 1).nonzero().squeeze(1)
-    for name, values in pos_values.items():
-        check_pos_values(name, values, len(pos_index))
-    processes = None
-    if options.group is not None and options.group is not False:
-        processes = Processes(options.group, len(pos_index), logits.device)
-    if (len(pos_index) if processes is None else processes.num_pos) == 0:
-        return None
-    return Ranking(at_least_float32(logits), targets, delta, pos_index, options, processes)
+    spread = ranking.spread_among_positives(-pos_grad)
+    return loss_rank, known_gradient(logits, excess.sum(), ranking, spread)
 
 
 def zero_loss(logits: Tensor) -> Tensor:
@@ -314,11 +243,6 @@ def zero_loss(logits: Tensor) -> Tensor:
         logits: Floating point, shape (n,).
     """
     return (at_least_float32(logits)[:0]).sum()
-
-
-def at_least_float32(values: Tensor) -> Tensor:
-    """Return half precision values in float32, others as they are."""
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def _single_loss(
@@ -331,4 +255,4 @@ def _single_loss(
     ranking = rank(logits, targets, delta, options)
     if ranking is None:
         return zero_loss(logits)
-    return error_driven_loss(at_least_float32(logits), ranking, terms(ranking))
+    return error_driven_loss(logits, ranking, terms(ranking))

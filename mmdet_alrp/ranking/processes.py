@@ -28,21 +28,28 @@ class Processes:
     Args:
         group: Process group; True takes the default one.
         num_local: Number of positives of this process; may be 0.
+        num_logits: Number of logits of this process; may be 0.
         device: Where the tensors are.
 
     Attributes:
         num_pos: Number of positives of all processes.
+        num_logits: Number of logits of all processes.
         local: Where those of this process stand among them, a slice.
     """
 
     def __init__(
-        self, group: dist.ProcessGroup | bool, num_local: int, device: torch.device
+        self,
+        group: dist.ProcessGroup | bool,
+        num_local: int,
+        num_logits: int,
+        device: torch.device,
     ) -> None:
         self._group = None if group is True else group
-        mine = torch.tensor([num_local], device=device)
+        mine = torch.tensor([num_local, num_logits], device=device)
         counts = [torch.empty_like(mine) for _ in range(dist.get_world_size(self._group))]
         dist.all_gather(counts, mine, group=self._group)
-        self._counts = torch.cat(counts).tolist()
+        self._counts, logits = torch.stack(counts, 1).tolist()
+        self.num_logits = sum(logits)
         rank = dist.get_rank(self._group)
         start = sum(self._counts[:rank])
         self.num_pos = sum(self._counts)

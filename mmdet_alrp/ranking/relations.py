@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from .dominance import LabelOrder, PairedLabelOrder, label_order
 from .processes import Processes
-from .segments import ascending, running_sums, segment_cumsum
+from .segments import ascending, running_sums, segment_cumsum, sums_by_group
+from .spreads import Spread, fill_by_index
 from .step_sums import Located, StepBins
 
 
@@ -61,6 +64,8 @@ class Ranking:
         step_at_zero: H(0), how far a positive stands above itself.
     """
 
+    reads_half = False  # whether logits in half precision are taken as they are
+
     def __init__(
         self,
         logits: Tensor,
@@ -71,6 +76,7 @@ class Ranking:
         processes: Processes | None = None,
     ) -> None:
         logits = logits.detach()
+        self._logits = logits
         self.delta = delta
         self.pos_index = pos_index
         self._processes = processes
@@ -138,6 +144,11 @@ class Ranking:
         """Number of positives."""
         return len(self.pos_logits)
 
+    @cached_property
+    def all_finite(self) -> Tensor:
+        """Whether all logits of this process are finite, those that take no part too, a scalar."""
+        return self._logits.isfinite().all()
+
     @property
     def rank(self) -> Tensor:
         """Rank of each positive among positives and negatives, shape (num_pos,)."""
@@ -163,8 +174,7 @@ class Ranking:
         """
         if self.pos_images is None:
             return values.sum().expand(self.num_pos)
-        sums = values.new_zeros(self._num_rankings).index_add(0, self.pos_images, values)
-        return sums[self.pos_images]
+        return sums_by_group(values, self.pos_images, self._num_rankings)[self.pos_images]
 
     def sum_above(self, values: Tensor) -> Tensor:
         """Return ``sum_{k != i} values(k) H(x_ik)`` over the positives k, shape (num_pos,).
@@ -194,6 +204,51 @@ class Ranking:
             running_sums(sorted_values) if start is None else segment_cumsum(sorted_values, start)
         )
         return sums
+
+    def best_up_to(self, values: Tensor) -> Tensor:
+        """Return the largest of ``values`` among the positives scored at or below i, (num_pos,).
+
+        Args:
+            values: In [0, 1], shape (num_pos,).
+        """
+        order, _ = self.ascending()
+        best = values[order]
+        if self.pos_images is None:
+            best = best.cummax(0).values
+        else:
+            # Rankings stand one behind the other: lift each above all before it.
+            lift = 2.0 * self.pos_images[order]
+            best = (best + lift).cummax(0).values - lift
+        result = torch.empty_like(values)
+        result[order] = best
+        return result
+
+    def label_order(self, labels: Tensor) -> PairedLabelOrder | LabelOrder:
+        """Compare the positives by score and by label.
+
+        Args:
+            labels: y_i, in the dtype of ``num_fp``, shape (num_pos,).
+        """
+        return label_order(self.pos_logits, labels, self.delta, self.pos_images, self._num_rankings)
+
+    def spread(self, update: Tensor) -> Spread:
+        """Prepare the gradient that moves positives up, and the negatives above them down.
+
+        Args:
+            update: How much each positive is to move, shape (num_pos,); one that stands above
+                every negative is left alone.
+        """
+        update = torch.where(self.num_fp > 0, update, 0)
+        of_negatives = (self.neg_index, self.spread_over_negatives(update))
+        return Spread(fill_by_index, (self.pos_index, self.local(update), *of_negatives))
+
+    def spread_among_positives(self, update: Tensor) -> Spread:
+        """Prepare the gradient that moves positives up, and leaves the negatives alone.
+
+        Args:
+            update: How much each positive is to move, shape (num_pos,).
+        """
+        return Spread(fill_by_index, (self.pos_index, self.local(update)))
 
     def spread_over_negatives(self, errors: Tensor) -> Tensor:
         """Return ``sum_i errors(i) p(j | i)`` for the negatives of ``neg_index``.

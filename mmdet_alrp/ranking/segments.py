@@ -6,18 +6,18 @@ import torch
 from torch import Tensor
 
 
-def refused_by_torch(values: Tensor) -> bool:
-    """Tell whether torch would refuse the running sums of ``values``, as not reproducible."""
-    return (
-        torch.are_deterministic_algorithms_enabled()
-        and values.is_cuda
-        and values.is_floating_point()
-    )
+def varies_from_run_to_run(values: Tensor) -> bool:
+    """Tell whether torch's running sums of ``values`` are rounded in another way in every run.
+
+    On a GPU the blocks of a long tensor add up in the order in which they come to an end; torch
+    refuses that where ``torch.use_deterministic_algorithms`` is on.
+    """
+    return values.is_cuda and values.is_floating_point()
 
 
 def running_sums(values: Tensor) -> Tensor:
     """Return the running sums of ``values``, shape (n,)."""
-    if not refused_by_torch(values):
+    if not varies_from_run_to_run(values):
         return values.cumsum(0)
     stride = 1
     sums = values.clone()
@@ -49,6 +49,20 @@ def segment_cumsum(values: Tensor, start: Tensor) -> Tensor:
     """Return the running sums of ``values``, shape (n,), each from the start of its run."""
     sums = running_sums(values)
     return sums - (sums - values)[start]
+
+
+def sums_by_group(values: Tensor, groups: Tensor, num_groups: int) -> Tensor:
+    """Sum the values of each group in the same order in every run, shape (num_groups,).
+
+    Args:
+        values: Shape (n,).
+        groups: Group of each value, int64, shape (n,).
+        num_groups: Number of groups.
+    """
+    sums = values.new_zeros(num_groups)
+    if values.is_cuda:  # sorts first, where index_add would take summands as they come
+        return sums.index_put((groups,), values, accumulate=True)
+    return sums.index_add(0, groups, values)
 
 
 def ascending(values: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor | None]:

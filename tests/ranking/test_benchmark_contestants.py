@@ -109,7 +109,7 @@ def test_peak_memory_of_a_call(matrix_losses):
 
     costs = call_costs.costs_of(call, CPU)
     assert 12e6 <= costs.peak_bytes < 12.1e6
-    assert costs[1:] == (None, None)
+    assert costs[1:] == (None, None, None)
 
 
 def test_kernels_and_waits_are_counted_by_their_names(matrix_losses):
@@ -129,3 +129,4 @@ def test_costs_on_cuda(matrix_losses):
     assert costs.kernels >= 2 and costs.waits >= 1 and costs.peak_bytes >= 4e6
     costs = call_costs.costs_of(lambda: values * 2, values.device)
     assert (costs.kernels, costs.waits) == (1, 0)
+    assert 0 < costs.gpu_seconds < 1

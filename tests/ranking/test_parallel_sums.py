@@ -12,10 +12,7 @@ every_loss = pytest.mark.parametrize('name', list(PAIRS))
 
 @pytest.fixture(autouse=True)
 def parallel_sums(monkeypatch):
-    """Take sums in parallel, and refuse torch's own of floats as it does itself on a GPU.
-
-    That is where ``torch.use_deterministic_algorithms`` is on.
-    """
+    """Take sums in parallel, and refuse torch's own of floats, which vary on a GPU."""
     own_cumsum = torch.Tensor.cumsum
 
     def cumsum(values, dim):
@@ -23,7 +20,9 @@ def parallel_sums(monkeypatch):
         return own_cumsum(values, dim)
 
     monkeypatch.setattr(torch.Tensor, 'cumsum', cumsum)
-    monkeypatch.setattr(segments, 'refused_by_torch', lambda values: values.is_floating_point())
+    monkeypatch.setattr(
+        segments, 'varies_from_run_to_run', lambda values: values.is_floating_point()
+    )
 
 
 @every_loss

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 LAUNCHES = ('cudaLaunchKernel', 'cuLaunchKernel')  # and their variants, such as ...ExC
@@ -21,11 +22,13 @@ class CallCosts(NamedTuple):
         peak_bytes: Memory of tensors at its highest, above what was there before the call.
         kernels: Kernels launched; None on the CPU, and where the profiler sees no CUDA calls.
         waits: How often the host waited for the device, as to read a number; None as above.
+        gpu_seconds: What the device worked, idle time between kernels left out; None as above.
     """
 
     peak_bytes: int
     kernels: int | None
     waits: int | None
+    gpu_seconds: float | None = None
 
 
 def costs_of(call: Callable[[], object], device: torch.device) -> CallCosts:
@@ -53,11 +56,12 @@ def _costs_on_cuda(call: Callable[[], object], device: torch.device) -> CallCost
     with _profiled(ProfilerActivity.CPU, ProfilerActivity.CUDA) as watched:
         call()
     peak = torch.cuda.max_memory_allocated(device) - before
-    names = [event.name() for event in watched.profiler.kineto_results.events()]
-    kernels, waits = count_launches(names)
+    events = watched.profiler.kineto_results.events()
+    kernels, waits = count_launches(event.name() for event in events)
     if kernels == 0:  # nothing was watched: the profiler of this machine sees no CUDA calls
         return CallCosts(peak, None, None)
-    return CallCosts(peak, kernels, waits)
+    worked = sum(event.duration_ns() for event in events if event.device_type() == DeviceType.CUDA)
+    return CallCosts(peak, kernels, waits, worked / 1e9)
 
 
 def _profiled(*activities: ProfilerActivity, **options: bool) -> profile:

@@ -55,9 +55,9 @@ def name_machine(device: torch.device) -> str:
     return named[0] if named else f'{platform.system()} {platform.machine()} CPU'
 
 
-def milliseconds(seconds: float) -> str:
-    """Time for a table: three digits or so."""
-    return f'{1000 * seconds:,.{0 if seconds >= 0.1 else 1}f}'
+def milliseconds(seconds: float, digits: int = 1) -> str:
+    """Time for a table: three digits or so, at most ``digits`` behind the point."""
+    return f'{1000 * seconds:,.{0 if seconds >= 0.1 else digits}f}'
 
 
 def write_json(path: Path, content: dict) -> None:

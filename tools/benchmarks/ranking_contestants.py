@@ -13,6 +13,8 @@ from mmdet_alrp.ranking import alrp_loss, average_precision_loss, ndcg_loss, ran
 
 DELTA = 1.0
 Contestant = Callable[[Tensor, Tensor, Tensor], object]
+# Width of the scores, and how far positives stand above
+STATES = {'first': (0.005, 0.0), 'spread': (1.0, 0.6), 'trained': (1.0, 5.0)}
 OURS = ('aLRP', 'AP', 'AP plain', 'AP hard', 'NDCG', 'RS')
 # Which of ours the others are compared with
 RIVALS = {
@@ -26,22 +28,34 @@ RIVALS = {
 
 
 def make_batch(
-    num_logits: int, num_pos: int, device: torch.device, seed: int = 0
+    num_logits: int, num_pos: int, device: torch.device, seed: int = 0, state: str = 'spread'
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw the scores of a detector early in training.
+    """Draw the scores of a detector at some stage of its training.
 
-    A classifier whose bias is initialised for a prior of 0.01 starts at logits of -4.6; positives
-    stand a little above, so that hardly any negative lies below all ramps: the dear case.
+    A classifier whose bias is initialised for a prior of 0.01 starts at logits of -4.6. In the
+    first steps all of them lie within .02 of that, and nearly all negatives between the ramps' ends
+    of all positives. Spread out, with positives a little above, hardly any negative lies below all
+    ramps: the dear case. Trained, positives stand 5 above and most negatives below all ramps.
+
+    Args:
+        num_logits: Number of logits.
+        num_pos: How many of them are positive.
+        device: Where the batch is to be.
+        seed: Of the drawing, which is done on the CPU.
+        state: One of ``STATES``.
 
     Returns:
         ``logits`` (n,), requiring a gradient, ``targets`` (n,) and ``loc_errors`` (num_pos,).
     """
+    width, lift = STATES[state]
     gen = torch.Generator().manual_seed(seed)
-    logits = torch.randn(num_logits, generator=gen) - 4.6
+    logits = torch.randn(num_logits, generator=gen)
+    logits = logits if width == 1 else logits.mul_(width).clamp_(-4 * width, 4 * width)
+    logits -= 4.6
     places = torch.randperm(num_logits, generator=gen)[:num_pos]
     targets = torch.zeros(num_logits, dtype=torch.long)
     targets[places] = 1
-    logits[places] += 0.6
+    logits[places] += lift
     loc_errors = torch.rand(num_pos, generator=gen)
     return logits.to(device).requires_grad_(), targets.to(device), loc_errors.to(device)
 
@@ -92,6 +106,13 @@ def focal_op(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
 
     loss = sigmoid_focal_loss(logits[:, None], (targets != 1).long(), 2.0, 0.25, None, 'none')
     return torch.autograd.grad(loss.sum() / len(loc_errors), logits)[0]
+
+
+def fused_focal(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
+    """Sigmoid focal loss by two kernels of Triton, forward and backward."""
+    from triton_focal import focal_gradient
+
+    return focal_gradient(logits, targets, len(loc_errors))[1]
 
 
 def our_alrp(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
@@ -159,7 +180,7 @@ def num_relevant(logits: Tensor, targets: Tensor) -> int:
 
 
 def choose_contestants(device: torch.device) -> dict[str, Contestant]:
-    """All contestants by name; mmcv's focal loss only where its kernel runs."""
+    """All contestants by name; focal losses as CUDA kernels only where these run."""
     chosen: dict[str, Contestant] = {
         'aLRP': our_alrp,
         'AP': our_ap,
@@ -176,10 +197,11 @@ def choose_contestants(device: torch.device) -> dict[str, Contestant]:
         'loop (aLRP)': loop_over_positives,
     }
     if device.type == 'cuda':
-        try:
-            focal_op(*make_batch(64, 4, device))
-        except (ImportError, RuntimeError) as reason:
-            print(f'note: without the focal loss of mmcv: {str(reason).splitlines()[0]}')
-        else:
-            chosen['focal (mmcv)'] = focal_op
+        for name, contestant in (('focal (fused)', fused_focal), ('focal (mmcv)', focal_op)):
+            try:
+                contestant(*make_batch(64, 4, device))
+            except (ImportError, RuntimeError) as reason:
+                print(f'note: without {name}: {str(reason).splitlines()[0]}')
+            else:
+                chosen[name] = contestant
     return chosen

@@ -11,7 +11,11 @@ each repeat, so that a busy machine slows all of them alike. Read the ratios, no
 in the same row's brackets (of a sort: over aLRP), "growth" the time over that at the size before.
 
 Memory is what tensors of one call hold at its peak, above its input. On CUDA the table also says
-how many kernels a call launches and how often the host waits for the device.
+how long the device works in a call ("time" is the wall's), how many kernels a call launches and how
+often the host waits for the device; a focal loss of two fused kernels stands beside the others.
+
+Scores are those of a training's first steps, where nearly all negatives crowd between the ends of
+all positives' steps, and spread out; `--states` chooses, `trained` among them.
 
 Relevant negatives are those that some positive's step reaches; `--recorded FILE` times sizes and
 scores of a real training run, which record_rankings.py writes.
@@ -43,6 +47,7 @@ try:
     from ranking_contestants import (
         OURS,
         RIVALS,
+        STATES,
         Contestant,
         choose_contestants,
         make_batch,
@@ -57,6 +62,7 @@ except ImportError as misfit:  # the package says which version does not fit, an
 
 DEFAULT_SIZES = {10**5: 300, 10**6: 1000, 4 * 10**6: 1500, 16 * 10**6: 2500}
 LOOP = 'loop (aLRP)'
+FOCALS = ('focal', 'focal (fused)', 'focal (mmcv)')
 MATRIX = 'full matrix (aLRP)'
 LOOP_REPEATS = 3  # the loop takes seconds, and its median settles early
 
@@ -78,14 +84,20 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--recorded', type=Path, metavar='FILE', help='sizes and scores of a training run instead'
     )
+    parser.add_argument(
+        '--states',
+        nargs='+',
+        choices=STATES,
+        default=['first', 'spread'],
+        help='scores of the first steps, spread out, of a trained detector (default: first spread)',
+    )
     parser.add_argument('--device', default='cpu', help='cpu, cuda or cuda:N')
     parser.add_argument('--repeat', type=count, default=7)
     parser.add_argument('--threads', type=count, help='CPU threads of PyTorch')
     parser.add_argument(
         '--loop-limit',
         type=count,
-        default=4 * 10**9,
-        help='leave the loop out where logits x positives is above this',
+        help='leave the loop out where logits x positives is above this (4e9, on a GPU 1e11)',
     )
     parser.add_argument(
         '--matrix-limit',
@@ -97,6 +109,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     args.records = choose_records(parser, args)
     args.device = usable_device(parser, args.device)
+    if args.loop_limit is None:
+        args.loop_limit = 4 * 10**9 if args.device.type == 'cpu' else 10**11
     return args
 
 
@@ -123,7 +137,8 @@ def choose_records(parser: OneLineParser, args: argparse.Namespace) -> list[dict
         if num_pos > size:
             parser.error(f'{num_pos} positives do not fit into {size} logits')
     return [
-        {'logits': size, 'positives': num_pos}
+        {'state': state, 'logits': size, 'positives': num_pos}
+        for state in args.states
         for size, num_pos in zip(sizes, positives, strict=True)
     ]
 
@@ -156,7 +171,8 @@ def time_size(record: dict, args: argparse.Namespace) -> dict:
     if 'epoch' in record:
         batch = draw_batch(record, args.device)
     else:
-        batch = make_batch(record['logits'], record['positives'], args.device)
+        sizes = (record['logits'], record['positives'])
+        batch = make_batch(*sizes, args.device, state=record['state'])
     size, num_pos = len(batch[0]), len(batch[2])
     relevant = num_relevant(*batch[:2])
     contestants = choose_contestants(args.device)
@@ -179,7 +195,7 @@ def time_size(record: dict, args: argparse.Namespace) -> dict:
                 samples[name].append(seconds_of(contestant, batch, args.device))
     for name, times in samples.items():
         figures[name]['seconds'] = statistics.median(times)
-    place = {key: record[key] for key in ('epoch', 'loss') if key in record}
+    place = {key: record[key] for key in ('state', 'epoch', 'loss') if key in record}
     sizes = {'logits': size, 'positives': num_pos, 'relevant': relevant}
     return {**place, **sizes, 'contestants': figures}
 
@@ -193,7 +209,9 @@ def ratio(figures: dict[str, dict], top: str, bottom: str | None) -> str:
 
 def growth(rows: list[dict], place: int, name: str) -> str:
     """Time of a contestant over that at the size before, or a dash where there is none."""
-    before = rows[place - 1]['contestants'].get(name) if place else None
+    before = None
+    if place and rows[place - 1].get('state') == rows[place].get('state'):
+        before = rows[place - 1]['contestants'].get(name)
     if before is None:
         return '-'
     return f'{rows[place]["contestants"][name]["seconds"] / before["seconds"]:.3g}'
@@ -202,29 +220,29 @@ def growth(rows: list[dict], place: int, name: str) -> str:
 def table(rows: list[dict]) -> str:
     """Markdown table: one line a size and contestant, ours first."""
     figures = rows[0]['contestants']
-    focals = [name for name in ('focal', 'focal (mmcv)') if name in figures]
+    focals = [name for name in FOCALS if name in figures]
     counted = any(costs['kernels'] is not None for costs in figures.values())
-    recorded = 'epoch' in rows[0]
+    marks = [key for key in ('state', 'epoch', 'loss') if key in rows[0]]
     head = ['logits', 'positives', 'relevant', 'contestant', 'time [ms]']
     head += [*(f'/ {name}' for name in focals), '/ ours', 'growth', 'memory [MiB]']
-    head += ['kernels', 'waits'] if counted else []
+    head += ['GPU [ms]', 'kernels', 'waits'] if counted else []
     rule = ['---:'] * len(head)
     rule[3] = ':---'
-    if recorded:
-        head, rule = ['epoch', 'loss', *head], ['---:', ':---', *rule]
+    head, rule = [*marks, *head], [*[':---'] * len(marks), *rule]
     lines = ['| ' + ' | '.join(head) + ' |', '| ' + ' | '.join(rule) + ' |']
     for index, row in enumerate(rows):
         figures = row['contestants']
-        place = [f'{row[name]:,}' for name in ('logits', 'positives', 'relevant')]
-        if recorded:
-            place = [str(row['epoch']), row['loss'], *place]
+        place = [str(row[name]) for name in marks]
+        place += [f'{row[name]:,}' for name in ('logits', 'positives', 'relevant')]
         for name in sorted(figures, key=lambda name: name not in OURS):
             costs = figures[name]
             cells = [*place, name, milliseconds(costs['seconds'])]
             cells += [ratio(figures, name, other) for other in focals]
             cells += [ratio(figures, name, RIVALS.get(name)), growth(rows, index, name)]
             cells += [f'{costs["peak_bytes"] / 2**20:,.1f}']
-            cells += [str(costs['kernels']), str(costs['waits'])] if counted else []
+            if counted:
+                cells += [milliseconds(costs['gpu_seconds'], digits=2)]
+                cells += [str(costs['kernels']), str(costs['waits'])]
             lines.append('| ' + ' | '.join(cells) + ' |')
     return '\n'.join(lines)
 

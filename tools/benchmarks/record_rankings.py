@@ -42,7 +42,7 @@ try:
     from mmdet_alrp.engine.run_options import add_common_options
     from mmdet_alrp.engine.runner_building import build_runner
     from mmdet_alrp.models.losses import RankingLoss
-    from mmdet_alrp.ranking import at_least_float32, rank
+    from mmdet_alrp.ranking import ClassTargets, at_least_float32, rank
 except ImportError as misfit:  # the package says which version does not fit, and what to do
     print(f'record_rankings.py: error: {" ".join(str(misfit).split())}', file=sys.stderr)
     sys.exit(2)
@@ -85,6 +85,8 @@ class RankingRecorder(Hook):
     ) -> None:
         inputs = dict(zip(('logits', 'targets'), args, strict=False)) | keywords
         logits, targets = at_least_float32(inputs['logits']), inputs['targets']
+        if isinstance(targets, ClassTargets):
+            targets = targets.flat()
         ranking = rank(logits, targets, module.delta)
         neg_index = torch.empty(0, dtype=torch.long) if ranking is None else ranking.neg_index
         place = {'epoch': runner.epoch + 1, 'step': runner.iter + 1}

@@ -8,12 +8,13 @@ from mmdet.models.dense_heads import ATSSHead
 from mmdet.registry import MODELS
 from torch import Tensor
 
+from .batch_targets import BatchTargetsMixin
 from .centerness_free_mixin import CenternessFreeMixin
 from .ranking_head_mixin import RankingHeadMixin
 
 
 @MODELS.register_module()
-class RankingATSSHead(CenternessFreeMixin, RankingHeadMixin, ATSSHead):
+class RankingATSSHead(CenternessFreeMixin, RankingHeadMixin, BatchTargetsMixin, ATSSHead):
     """ATSSHead with a ranking over all anchors, classes, levels and images of a batch.
 
     A ranking loss makes the scores follow localisation, so there is no centerness: no branch, no
@@ -27,6 +28,8 @@ class RankingATSSHead(CenternessFreeMixin, RankingHeadMixin, ATSSHead):
     Raises:
         ValueError: If there is a ``loss_centerness`` or ``reg_decoded_bbox`` is False.
     """
+
+    gives_anchors = True  # get_targets hands them back first
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

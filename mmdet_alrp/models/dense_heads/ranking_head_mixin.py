@@ -11,8 +11,8 @@ from mmdet.structures.bbox import bbox_overlaps, get_box_tensor
 from mmengine.logging import print_log
 from torch import Tensor
 
-from mmdet_alrp.criteria import class_targets, largest_scores, positives_of
-from mmdet_alrp.ranking import at_least_float32
+from mmdet_alrp.criteria import largest_scores
+from mmdet_alrp.ranking import ClassTargets, at_least_float32
 
 from .loss_recorder import Gathered, gather, recording
 
@@ -97,8 +97,8 @@ class RankingHeadMixin:
     def rank(self, gathered: Gathered) -> dict[str, Tensor]:
         """Rank gathered predictions.
 
-        The host waits for the device here and in the loss, for the number of positives: sizes of
-        tensors follow from it.
+        The host waits for the device here, once, for the number of positives: sizes of tensors
+        follow from it.
 
         Args:
             gathered: All priors of the batch.
@@ -106,10 +106,9 @@ class RankingHeadMixin:
         Returns:
             ``loss_cls``, ``loss_bbox`` and what the ranking loss logs, scalars by name.
         """
-        scores, labels = gathered.cls_score, gathered.labels
-        class_indices = labels.clamp(min=-1).masked_fill(~(gathered.label_weights > 0), -1)
-        pos_index = positives_of(scores, class_indices)
-        targets = class_targets(class_indices, scores.size(1), pos_index)
+        scores = gathered.cls_score
+        targets = ClassTargets.of(gathered.labels, gathered.label_weights, scores.size(1))
+        pos_index = targets.pos_rows
         self._watch_positives(len(pos_index))
 
         box_losses, ious = self._measure_boxes(gathered, pos_index)
@@ -117,13 +116,13 @@ class RankingHeadMixin:
         if self.loss_cls.needs_box_scores:
             more['box_scores'] = largest_scores(scores, pos_index)
         if gathered.images is not None:
-            images = gathered.images.unsqueeze(1).expand(scores.shape).reshape(-1)
-            more.update(images=images, num_images=gathered.num_images)
+            more.update(images=gathered.images, num_images=gathered.num_images)
         ranked = self.loss_cls(scores.reshape(-1), targets, box_losses, ious=ious, **more)
         # The logits too: one that is not a number may hide in a bin that no positive looks at.
-        parts = (scores, ranked.loss_cls, ranked.loss_bbox)
-        self.last_losses_finite = torch.stack([part.detach().isfinite().all() for part in parts])
-        self.last_losses_finite = self.last_losses_finite.all()
+        parts = [part.detach().isfinite() for part in (ranked.loss_cls, ranked.loss_bbox)]
+        finite = ranked.logits_finite
+        parts.append(scores.detach().isfinite().all() if finite is None else finite)
+        self.last_losses_finite = torch.stack(parts).all()
         return {'loss_cls': ranked.loss_cls, 'loss_bbox': ranked.loss_bbox, **ranked.log}
 
     def boxes_for_loss(

@@ -8,12 +8,13 @@ from mmdet.models.dense_heads import RPNHead
 from mmdet.registry import MODELS
 from torch import Tensor
 
+from .batch_targets import BatchTargetsMixin
 from .level_assigner import LevelAssignerMixin
 from .ranking_anchor_head_mixin import RankingAnchorHeadMixin
 
 
 @MODELS.register_module()
-class RankingRPNHead(RankingAnchorHeadMixin, LevelAssignerMixin, RPNHead):
+class RankingRPNHead(RankingAnchorHeadMixin, BatchTargetsMixin, LevelAssignerMixin, RPNHead):
     """RPNHead with a ranking over the anchors of all levels and images of a batch.
 
     Takes the arguments of MMDetection's ``RPNHead``; ``loss_cls`` is a ranking loss. No sampler is

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdet_alrp.criteria import BalancedCriterion, PositiveBoxes, RankedLosses, RankingCriterion
+from mmdet_alrp.ranking import ClassTargets
 
 from .missing_hook import warn_without_hook
 
@@ -64,7 +65,7 @@ class RankingLoss(RankingCriterion):
     def forward(
         self,
         logits: Tensor,
-        targets: Tensor,
+        targets: Tensor | ClassTargets,
         box_losses: Tensor | None = None,
         ious: Tensor | None = None,
         images: Tensor | None = None,
@@ -76,11 +77,11 @@ class RankingLoss(RankingCriterion):
 
         Args:
             logits: Scores before the sigmoid, shape (n,).
-            targets: 1 positive, 0 negative, -1 ignored, integer, shape (n,).
+            targets: 1 positive, 0 negative, -1 ignored, integer, shape (n,); or class indices.
             box_losses: Unreduced box loss of the positives in the order of ``targets``, shape
                 (num_pos,); a ranking head always gives them.
             ious: IoU of each positive's box with its target, shape (num_pos,); if ``needs_ious``.
-            images: Image of each logit, shape (n,); if ``scope`` is 'image'.
+            images: Image of each logit, or of each row of class indices; if ``scope`` is 'image'.
             num_images: Number of images.
             box_scores: Largest class score of each positive, after the sigmoid, shape (num_pos,);
                 if ``needs_box_scores``.

@@ -1,0 +1,144 @@
+"""When Triton's kernels rank a batch, and how they are run over all logits."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+# Environment variable: 0 leaves Triton alone; "interpret" lets its interpreter rank on a CPU, for
+# tests, where TRITON_INTERPRET=1 is set before Triton is imported.
+SWITCH = 'MMDET_ALRP_TRITON'
+MAX_POSITIVES = 2**15  # all pairs of them are compared; with more, sorting is faster
+DTYPES = (torch.float16, torch.bfloat16, torch.float32)
+BLOCK = 2048  # logits a program
+MOVED = 256  # positives a program
+
+
+class Kernels(NamedTuple):
+    """The modules with the kernels, imported at their first use."""
+
+    logits: ModuleType
+    tables: ModuleType
+    pairs: ModuleType
+
+
+@cache
+def kernels() -> Kernels | None:
+    """Import the kernels; None, with a warning, where Triton is broken."""
+    try:
+        from . import triton_logits, triton_pairs, triton_tables
+    except ImportError as reason:
+        warnings.warn(
+            f'ranking losses run without Triton, several times slower: {reason} '
+            f'(set {SWITCH}=0 to say that this is meant)',
+            stacklevel=2,
+        )
+        return None
+    return Kernels(triton_logits, triton_tables, triton_pairs)
+
+
+def fuses(logits: Tensor, num_pos: int, delta: float) -> bool:
+    """Tell whether Triton's kernels rank these logits.
+
+    They do on a GPU, for logits in half or single precision. float64, which nobody trains in, is
+    left to float64 arithmetic; more than ``MAX_POSITIVES`` positives are left to sorting.
+
+    Args:
+        logits: Scores before the sigmoid.
+        num_pos: Number of positives of all processes.
+        delta: Half-width of the smoothed step.
+    """
+    if logits.dtype not in DTYPES or not 0 < num_pos <= MAX_POSITIVES or delta > 1e30:
+        return False
+    switch = os.environ.get(SWITCH)
+    if switch == '0' or not (logits.is_cuda or switch == 'interpret'):
+        return False
+    return find_spec('triton') is not None and kernels() is not None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the passes over all logits read, and the settings they share.
+
+    Attributes:
+        targets: One number a logit, or one class index a row.
+        weights: Weight of each row, if ``num_classes``; else anything.
+        images: Image of each logit or row, if ``grouped``; else anything.
+        num_classes: Logits a row; 0 if ``targets`` has one number a logit.
+        grouped: Whether each image is ranked on its own.
+        hard: Whether the steps are hard.
+        skew: Exponent of the error distribution.
+        num_cells: Grid cells a group.
+        edges: Breakpoints, float32, shape (k,).
+        cells: Breakpoints before each cell, int32.
+        grid: Lowest breakpoint, cells in a unit, largest offset, float32, shape (3,).
+        steps: Steps of a search in the fullest cell, int64, shape (1,).
+        hardest: Highest negative of each group in ordered bits, int32, if ``skew``.
+    """
+
+    targets: Tensor
+    weights: Tensor
+    images: Tensor
+    num_classes: int
+    grouped: bool
+    hard: bool
+    skew: float
+    num_cells: int
+    edges: Tensor
+    cells: Tensor
+    grid: Tensor
+    steps: Tensor
+    hardest: Tensor
+
+    def launch(self, kernel: Any, logits: Tensor, *more: Any, **options: Any) -> None:
+        """Run a kernel over all logits."""
+        programs = -(-len(logits) // BLOCK)
+        if not programs:
+            return
+        inputs = (self.targets, self.weights, self.images, len(logits))
+        search = (self.edges, self.cells, self.grid, self.steps)
+        settings = {
+            'CLASSES': self.num_classes,
+            'GROUPED': self.grouped,
+            'CELLS': self.num_cells,
+            'HARD': self.hard,
+            'BLOCK': BLOCK,
+            'num_warps': 8,
+        }
+        args = (logits, *inputs, *search, self.hardest, *more)
+        with on_device_of(logits):
+            kernel[(programs,)](*args, **settings, **options)
+
+    def gradient(self, logits: Tensor, lines: Tensor, factor: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return the gradient on all logits: on negatives ``factor`` times a line a bin, else 0."""
+        gradient = torch.empty_like(logits, dtype=dtype)
+        write = kernels().logits.write_gradient
+        self.launch(write, logits, self.skew, lines, factor, gradient, SKEWED=self.skew != 0)
+        return gradient
+
+    def fill(
+        self, factor: Tensor, tensors: tuple[Tensor, ...], dtype: torch.dtype, num_logits: int
+    ) -> Tensor:
+        """Return a gradient, as :func:`~mmdet_alrp.ranking.spreads.fill_by_index` does."""
+        logits, lines, pos_index, update, num_fp = tensors
+        gradient = self.gradient(logits, lines, factor, dtype)
+        programs = -(-len(pos_index) // MOVED)
+        if programs:
+            args = (update, num_fp, pos_index, len(pos_index), factor, gradient)
+            with on_device_of(logits):
+                kernels().logits.move_positives[(programs,)](*args, BLOCK=MOVED)
+        return gradient
+
+
+def on_device_of(values: Tensor) -> AbstractContextManager:
+    """Make the device of ``values`` the one that kernels are launched on."""
+    return torch.cuda.device(values.device) if values.is_cuda else nullcontext()

@@ -1,0 +1,105 @@
+"""From logits and targets to their ranking, by the code that suits the device."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from .checks import check_options, check_pos_values, check_ranking, checked_labels
+from .class_targets import ClassTargets
+from .frame import at_least_float32
+from .fused import FusedRanking
+from .fused_passes import fuses
+from .processes import Processes
+from .relations import Ranking, RankingOptions
+
+
+def rank(
+    logits: Tensor,
+    targets: Tensor | ClassTargets,
+    delta: float,
+    options: RankingOptions | None = None,
+    **pos_values: Tensor,
+) -> Ranking | None:
+    """Check the input of a ranking loss and rank it.
+
+    Args:
+        logits: Scores before the sigmoid, shape (n,).
+        targets: 1 positive, 0 negative, -1 ignored, integer, shape (n,); or class indices.
+        delta: Half-width of the smoothed step, in logits; 0 gives the hard step.
+        options: Images, processes and error distribution; None takes the defaults.
+        **pos_values: Tensors that must be floating point with one value a positive, by their name.
+
+    Returns:
+        The ranking; None if there is no positive, with ``options.group`` in any process.
+
+    Raises:
+        ValueError: As :func:`average_precision_loss`.
+        TypeError: As :func:`average_precision_loss`.
+    """
+    options = options or RankingOptions()
+    check_ranking(logits, targets, delta)
+    check_options(logits, targets, options)
+    if isinstance(targets, ClassTargets):
+        pos_index = targets.pos_index
+    else:
+        pos_index = (targets == 1).nonzero().squeeze(1)
+    for name, values in pos_values.items():
+        check_pos_values(name, values, len(pos_index))
+    processes = None
+    if options.group is not None and options.group is not False:
+        processes = Processes(options.group, len(pos_index), len(logits), logits.device)
+    num_pos = len(pos_index) if processes is None else processes.num_pos
+    if num_pos == 0:
+        return None
+    if fuses(logits, num_pos, delta):
+        return FusedRanking(logits, targets, delta, pos_index, options, processes)
+    if isinstance(targets, ClassTargets):
+        if options.images is not None:
+            options = replace(options, images=targets.of_logits(options.images))
+        targets = targets.flat()
+    return Ranking(at_least_float32(logits), targets, delta, pos_index, options, processes)
+
+
+def rank_by_iou(
+    logits: Tensor,
+    targets: Tensor | ClassTargets,
+    ious: Tensor,
+    delta: float,
+    options: RankingOptions | None = None,
+    **pos_values: Tensor,
+) -> tuple[Ranking | None, Tensor]:
+    """Rank positives that have an IoU, and those with an IoU of exactly 0 as negatives.
+
+    The host waits for the device, for the number of positives that are left.
+
+    Args:
+        logits: Scores before the sigmoid, shape (n,).
+        targets: 1 positive, 0 negative, -1 ignored, integer, shape (n,); or class indices.
+        ious: Labels of the positives in the order of ``targets``, in [0, 1], shape (num_pos,).
+        delta: Half-width of the smoothed step, in logits; 0 gives the hard step.
+        options: As in :func:`rank`.
+        **pos_values: As in :func:`rank`; one value for each positive of ``targets``.
+
+    Returns:
+        The ranking, as of :func:`rank`, and the labels of its positives, shape (num_local,).
+
+    Raises:
+        ValueError: As :func:`rank_sort_loss`.
+        TypeError: As :func:`rank_sort_loss`.
+    """
+    check_ranking(logits, targets, delta)
+    by_class = isinstance(targets, ClassTargets)
+    pos_index = targets.pos_index if by_class else (targets == 1).nonzero().squeeze(1)
+    for name, values in {'ious': ious, **pos_values}.items():
+        check_pos_values(name, values, len(pos_index))
+    ious = checked_labels(at_least_float32(ious))
+    hits = (ious != 0).nonzero().squeeze(1)
+    if len(hits) < len(pos_index):
+        if by_class:
+            targets = targets.with_positives(hits)
+        else:
+            targets = targets.index_fill(0, pos_index, 0).index_fill(0, pos_index[hits], 1)
+        ious = ious[hits]
+    return rank(logits, targets, delta, options), ious
