@@ -39,6 +39,7 @@ PARTS = ('check', 'time', 'profile', 'step')
 LOSSES = {'aLRP': our_alrp, 'AP': our_ap, 'NDCG': our_ndcg, 'Rank & Sort': our_rank_sort}
 # Logits and positives: those of the published tables, and few for the interpreter
 SIZES = {'cuda': ((10**5, 300), (10**6, 1000), (16 * 10**6, 2500)), 'cpu': ((3000, 40),)}
+DETECTORS = ('retinanet', 'retinanet-atss', 'foveabox')
 MORE = {'cuda': (2 * 10**7, 6000), 'cpu': (3000, 60)}
 
 
@@ -52,10 +53,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--parts', nargs='+', choices=PARTS, default=list(PARTS))
     parser.add_argument('--device', choices=('cuda', 'cpu'), default='cuda')
     parser.add_argument('--repeat', type=int, default=5)
-    args = parser.parse_args(argv)
-    if args.device == 'cuda' and not torch.cuda.is_available():
-        parser.error('--device cuda: there is no GPU; --device cpu tries the script in small')
-    return args
+    return parser.parse_args(argv)
 
 
 def by_pytorch(loss: object, batch: tuple[Tensor, ...]) -> Tensor:
@@ -161,8 +159,12 @@ def profile_losses(device: str) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the parts; return 1 if a check has failed."""
+    """Run the parts; return 1 if a check has failed, 2 if there is no GPU."""
     args = parse_args(argv)
+    if args.device == 'cuda' and not torch.cuda.is_available():
+        reason = '--device cuda: there is no GPU; --device cpu tries the script in small'
+        print(f'gpu_check.py: error: {reason}', file=sys.stderr)
+        return 2
     failed = list(failures(args.device)) if 'check' in args.parts else []
     if 'time' in args.parts:
         time_losses(args.device, args.repeat)
@@ -172,8 +174,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         import training_step
 
         options = ['--device', 'cuda', '--batch', '8', '--repeat', str(args.repeat)]
-        detectors = ['--detectors', 'retinanet', 'retinanet-atss', 'foveabox']
-        training_step.main([*options, *detectors, '--losses', 'alrp', 'rs'])
+        for loss, detectors in (('alrp', DETECTORS), ('rs', DETECTORS[:2])):
+            training_step.main([*options, '--losses', loss, '--detectors', *detectors])
     for line in failed:
         print(f'FAILED: {line}')
     return 1 if failed else 0
