@@ -1,0 +1,34 @@
+"""torchvision's compiled operators, and the precision in which they can be called."""
+
+from __future__ import annotations
+
+import torch
+import torchvision
+from torch import Tensor
+
+KERNELS = torch.ops.torchvision  # importing torchvision has filled it
+
+
+def widen(*tensors: Tensor) -> list[Tensor]:
+    """Bring tensors to one floating type that torchvision has kernels for.
+
+    That is float32, float64, and float16 where all are on a GPU. bfloat16 has no kernels, float16
+    on a CPU only some: both are computed in float32.
+    """
+    dtype = tensors[0].dtype
+    for tensor in tensors[1:]:
+        dtype = torch.promote_types(dtype, tensor.dtype)
+    if not (dtype == torch.float16 and all(tensor.is_cuda for tensor in tensors)):
+        dtype = torch.promote_types(dtype, torch.float32)
+    return [tensor.to(dtype) for tensor in tensors]
+
+
+def get_compiler_version() -> str:
+    """Return what mmcv's environment report shows in place of the compiler."""
+    return f'none, operators of torchvision {torchvision.__version__}'
+
+
+def get_compiling_cuda_version() -> str:
+    """Return the CUDA version of torchvision's operators, such as 13.0, or 'not available'."""
+    version = KERNELS._cuda_version()
+    return 'not available' if version <= 0 else f'{version // 1000}.{version % 1000 // 10}'
