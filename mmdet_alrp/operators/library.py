@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from importlib import import_module, metadata, util
+from pathlib import Path
+
 import torch
-import torchvision
 from torch import Tensor
 
-KERNELS = torch.ops.torchvision  # importing torchvision has filled it
+KERNELS = torch.ops.torchvision
+
+
+def load_kernels() -> None:
+    """Load the library of torchvision's operators, alone where that is possible.
+
+    `import torchvision` loads it too, but takes as long as importing torch does: it imports models
+    and the compiler of torch.
+
+    Raises:
+        ImportError: If there is no torchvision, or its operators do not fit this torch.
+    """
+    found = util.find_spec('torchvision')
+    if found is None or not found.origin:
+        raise ImportError('torchvision is not installed')
+    for file in sorted(Path(found.origin).parent.glob('_C*')):
+        with suppress(OSError):  # the import below says why
+            torch.ops.load_library(str(file))
+    if not hasattr(KERNELS, 'nms'):
+        import_module('torchvision')
+    if not hasattr(KERNELS, 'nms'):  # newer releases say nothing when their library does not load
+        raise ImportError('torchvision has no operators that load with this torch')
+
+
+load_kernels()
 
 
 def widen(*tensors: Tensor) -> list[Tensor]:
@@ -25,7 +52,7 @@ def widen(*tensors: Tensor) -> list[Tensor]:
 
 def get_compiler_version() -> str:
     """Return what mmcv's environment report shows in place of the compiler."""
-    return f'none, operators of torchvision {torchvision.__version__}'
+    return f'none, operators of torchvision {metadata.version("torchvision")}'
 
 
 def get_compiling_cuda_version() -> str:

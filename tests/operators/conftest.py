@@ -8,9 +8,9 @@ import pytest
 pytest.importorskip('torchvision', reason='the operators need torchvision', exc_type=ImportError)
 sys.path.append(str(Path(__file__).resolve().parents[1] / 'configs'))
 
-from mmcv import ops  # noqa: E402
+from mmcv import ops
 
-from mmdet_alrp.operators.lookup import find_operator  # noqa: E402
+from mmdet_alrp.operators.lookup import find_operator
 
 
 class OnTorchvision:

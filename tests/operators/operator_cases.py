@@ -12,7 +12,7 @@ GRID = [[0.0, 0.0, 2.0, 1.0], [0.0, 0.0, 1.0, 1.0], [4.0, 0.0, 7.0, 1.0], [4.0, 
 
 def numbers(seed, *shape, scale=1.0):
     """Normal numbers that no version of PyTorch changes."""
-    values = np.random.RandomState(seed).standard_normal(shape) * scale  # noqa: NPY002
+    values = np.random.RandomState(seed).standard_normal(shape) * scale
     return torch.from_numpy(values.astype(np.float32))
 
 

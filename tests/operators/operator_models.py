@@ -20,7 +20,7 @@ SHOWN = 20
 
 def set_weights(model):
     """Give a model weights that no version of PyTorch changes, and keep its activations small."""
-    random = np.random.RandomState(0)  # noqa: NPY002
+    random = np.random.RandomState(0)
     for name, parameter in model.named_parameters():
         values = random.standard_normal(tuple(parameter.shape)).astype(np.float32)
         if parameter.dim() > 1:
@@ -34,7 +34,7 @@ def set_weights(model):
 
 
 def batch():
-    random = np.random.RandomState(1)  # noqa: NPY002
+    random = np.random.RandomState(1)
     image = torch.from_numpy(random.randint(0, 256, (3, SIDE, SIDE)).astype(np.uint8))
     masks = np.zeros((len(OBJECTS), SIDE, SIDE), np.uint8)
     for mask, (left, top, right, bottom) in zip(masks, OBJECTS, strict=True):
