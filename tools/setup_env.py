@@ -70,14 +70,16 @@ def install(env: PythonEnv, progress: Progress) -> None:
 
 def add_extras(env: PythonEnv, progress: Progress) -> None:
     """Install MMSegmentation and the other extras; leave out what does not fit a user's."""
+    if env.is_ours:
+        progress.step('Installing the extras')
+        files = [part for file in EXTRAS for part in ('-r', str(file))]
+        pip_install(env, progress, ['-c', str(choose_constraints(env)), *files])
+        return
     for file in EXTRAS:
         progress.step(f'Installing the extra [{file.stem}]')
-        wanted = ['-r', str(file)]
-        if env.is_ours:
-            pip_install(env, progress, ['-c', str(choose_constraints(env)), *wanted])
-            continue
         try:
-            pip_install(env, progress, ['-c', str(freeze_constraints(env)), *wanted])
+            constraints = ['-c', str(freeze_constraints(env))]
+            pip_install(env, progress, [*constraints, '-r', str(file)])
         except SetupError as error:
             reason = str(error).splitlines()[0]
             print(f'         left out, all else works without it: {reason}', flush=True)
