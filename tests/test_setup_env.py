@@ -344,6 +344,7 @@ def test_missing_headers_are_one_clear_line(this_env, monkeypatch):
         ('a.cpp:7:1: error: x was not declared\nb.cpp:1:1: error: y', 'a.cpp:7:1: error: x', 'log'),
         ('c++: fatal error: Killed signal terminated program cc1plus', 'c++: fatal', 'MAX_JOBS=1'),
         ('fatal error: error writing to x.s: No space left on device', 'fatal error', 'room on'),
+        ('ATen.h:5:2: error: #error C++20 or later is required', 'ATen.h:5:2: error', 'torch 2.13'),
         ('ERROR: No matching distribution found for mmcv', 'no error line', 'package index'),
     ],
 )

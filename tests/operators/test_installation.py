@@ -76,25 +76,30 @@ def test_operators_are_put_in_and_taken_out(site):
     assert 'nothing was changed' in command(site, '--remove').stdout
 
 
+def give(site):
+    """What the command does, without the start of a program."""
+    shutil.copy(installation.SOURCE, site / 'mmcv' / installation.NAME)
+
+
 def test_import_order_does_not_matter(site):
-    command(site)
+    give(site)
     for program in ('import mmdet_alrp' + BOTH + NMS, NMS + 'import mmdet_alrp' + BOTH):
         answer = python(site, '-c', program)
         assert answer.stdout.splitlines()[-1] == '[0, 2]', answer.stderr
 
 
 def test_missing_operator_says_so_when_it_is_called(site):
-    command(site)
+    give(site)
     program = 'import torch\nfrom mmcv.ops import box_iou_rotated\nboxes = torch.ones(1, 5)\n'
-    assert python(site, '-c', program).returncode == 0
-    answer = python(site, '-c', program + 'box_iou_rotated(boxes, boxes)')
+    answer = python(site, '-c', program + "print('imported')\nbox_iou_rotated(boxes, boxes)")
+    assert answer.stdout == 'imported\n'
     last = answer.stderr.splitlines()[-1]
     assert last.startswith("NotImplementedError: mmcv's operator box_iou_rotated is not among")
     assert 'compiled operators' in last
 
 
-def test_operators_without_this_package_say_what_to_do(site, tmp_path):
-    command(site)
+def test_operators_without_this_package_say_what_to_do(site):
+    give(site)
     program = "import sys; sys.modules['mmdet_alrp'] = None\nimport mmcv.ops"
     last = python(site, '-c', program).stderr.splitlines()[-1]
     assert last.startswith('ImportError: mmcv takes its operators from mmdet_alrp, which is no')
@@ -109,26 +114,30 @@ def test_unfit_torchvision_is_one_line(site):
     assert answer.returncode == 2 and not (site / 'mmcv' / '_ext.py').exists()
     assert 'no torchvision that fits torch (operator' in answer.stderr
     assert 'Run: pip install' in answer.stderr and len(answer.stderr.splitlines()) == 1
-    broken.rename(site / 'away')
-    (site / 'torchvision').rmdir()
-    command(site)
-    (site / 'torchvision').mkdir()
-    (site / 'away').rename(broken)
+    give(site)
     answer = python(site, '-c', 'import mmdet_alrp')
     assert 'has operators that do not load' in answer.stderr
     assert 'need a torchvision that belongs to this torch (operator' in answer.stderr
 
 
-@pytest.mark.parametrize('name', ['_ext.py', f'_ext{machinery.EXTENSION_SUFFIXES[0]}'])
-def test_foreign_extension_is_not_touched(site, name):
-    foreign = site / 'mmcv' / name
+def test_compiled_operators_that_do_not_load_stay(site):
+    foreign = site / 'mmcv' / f'_ext{machinery.EXTENSION_SUFFIXES[0]}'
+    foreign.write_text('of another torch\n')
+    answer = command(site)
+    assert answer.returncode == 2 and len(answer.stderr.splitlines()) == 1
+    assert f'the compiled operators in {foreign} do not load' in answer.stderr
+    assert 'pip uninstall mmcv' in answer.stderr
+    assert [file.name for file in (site / 'mmcv').glob('_ext*')] == [foreign.name]
+
+
+def test_foreign_module_stays(site, monkeypatch):
+    foreign = site / 'mmcv' / '_ext.py'
     foreign.write_text('nothing of ours\n')
-    for options in ((), ('--remove',)):
-        answer = command(site, *options)
-        assert answer.returncode == (0 if options else 2)
-        assert [file.name for file in (site / 'mmcv').glob('_ext*')] == [name]
-        assert foreign.read_text() == 'nothing of ours\n'
-        assert len((answer.stdout + answer.stderr).splitlines()) == 1
+    monkeypatch.setattr(installation, 'find_mmcv', lambda: site / 'mmcv')
+    with pytest.raises(installation.InstallationError, match='was not written by mmdet_alrp'):
+        installation.install()
+    assert installation.remove().endswith('nothing was changed.')
+    assert foreign.read_text() == 'nothing of ours\n'
 
 
 def test_compiled_operators_that_load_are_kept(site, monkeypatch):
