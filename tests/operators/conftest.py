@@ -4,22 +4,24 @@ import sys
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip('torchvision', reason='the operators need torchvision', exc_type=ImportError)
-sys.path.append(str(Path(__file__).resolve().parents[1] / 'configs'))
-
 from mmcv import ops
 
-from mmdet_alrp.operators.lookup import find_operator
+sys.path.append(str(Path(__file__).resolve().parents[1] / 'configs'))
 
 
 class OnTorchvision:
+    def __init__(self, find):
+        self.find = find
+
     def __getattr__(self, name):
-        return find_operator(name)
+        return self.find(name)
 
 
 @pytest.fixture(autouse=True)
 def on_torchvision(monkeypatch):
+    reason = 'the operators need torchvision'
+    name = 'mmdet_alrp.operators.lookup'
+    lookup = pytest.importorskip(name, reason=reason, exc_type=ImportError)
     for name, module in list(sys.modules.items()):
         if name.startswith(ops.__name__ + '.') and hasattr(module, 'ext_module'):
-            monkeypatch.setattr(module, 'ext_module', OnTorchvision())
+            monkeypatch.setattr(module, 'ext_module', OnTorchvision(lookup.find_operator))

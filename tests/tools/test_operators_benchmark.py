@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip('torchvision', reason='the operators need torchvision', exc_type=ImportError)
+LOOKUP = 'mmdet_alrp.operators.lookup'
+pytest.importorskip(LOOKUP, reason='the operators need torchvision', exc_type=ImportError)
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'benchmarks' / 'operators.py'
 
 
