@@ -1,20 +1,22 @@
 # Every target sets up by itself; after the first time that takes a moment.
 #   VENV=dir      environment to use or to make (.venv); VENV="$VIRTUAL_ENV" takes the active one
-#   PYTHON=path   interpreter for a new environment, 3.10 to 3.12
+#   PYTHON=path   interpreter for a new environment, 3.10 to 3.13
+#   OPERATORS=compiled    compile mmcv's operators (minutes, needs a C++ compiler)
 #   WORKERS=n     processes that share the tests, a file at a time (2)
 VENV ?=
 PYTHON ?=
+OPERATORS ?=
 WORKERS ?= 2
-export VENV PYTHON
+export VENV PYTHON OPERATORS
 
 # Any Python 3.8 can run the set-up script, which then chooses one that fits the project.
 define run_with_setup
-@for python in "$$PYTHON" python3 python3.11 python3.12 python3.10; do \
+@for python in "$$PYTHON" python3 python3.11 python3.12 python3.13 python3.10; do \
 	if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 8))' 2>/dev/null; then \
-		exec "$$python" tools/setup_env.py --venv "$$VENV" --python "$$PYTHON" -- $(1); \
+		exec "$$python" tools/setup_env.py --venv "$$VENV" --python "$$PYTHON" --operators "$$OPERATORS" -- $(1); \
 	fi; \
 done; \
-echo 'No Python 3 found: install Python 3.11 with its venv and dev packages.' >&2; exit 2
+echo 'No Python 3 found: install Python 3.11 with its venv package.' >&2; exit 2
 endef
 
 .PHONY: help setup demo test lint report clean

@@ -1,9 +1,14 @@
-"""Report what was found of the stack, and what to do about each misfit: `python -m mmdet_alrp`."""
+"""Report what was found of the stack, and what to do about each misfit: `python -m mmdet_alrp`.
+
+`python -m mmdet_alrp operators` gives operators to an mmcv that was installed without a compiler.
+"""
 
 from __future__ import annotations
 
+import argparse
 import platform
 import sys
+import textwrap
 import warnings
 from importlib import import_module, metadata
 
@@ -15,6 +20,7 @@ from mmdet_alrp.compatibility import (
     survey,
     version_key,
 )
+from mmdet_alrp.operators import installation
 from mmdet_alrp.version import __version__
 
 DISTRIBUTIONS = ('pycocotools', 'pysodmetrics', 'faster-coco-eval')  # the last two are extras
@@ -22,7 +28,7 @@ OPENCV = ('opencv-python', 'opencv-python-headless')
 
 
 def try_operators() -> tuple[str, str]:
-    """Call one compiled operator; return what to show and what to do ('' if it works)."""
+    """Call one operator of mmcv; return what to show and what to do ('' if it works)."""
     try:
         import torch
         from mmcv.ops import get_compiling_cuda_version, nms
@@ -39,15 +45,34 @@ def try_operators() -> tuple[str, str]:
         )
     if kept.tolist() != [0, 2]:
         return 'wrong', f'NMS of mmcv gives wrong results: reinstall it, {BUILD_HINT}.'
-    if cuda != 'not available':
-        return f'NMS works, built with CUDA {cuda}', ''
-    if torch.cuda.is_available():
+    shown = (
+        f'{name_origin()}, {"CPU only" if cuda == "not available" else f"CUDA {cuda}"}, NMS works'
+    )
+    if cuda == 'not available' and torch.cuda.is_available():
         return (
-            'NMS works, CPU only',
-            'There is a GPU but mmcv has no CUDA operators: install an mmcv that was built with '
-            f'CUDA, {BUILD_HINT}, or hide the GPU with CUDA_VISIBLE_DEVICES= (empty).',
+            shown,
+            f'There is a GPU but mmcv has no CUDA operators: install those for it, {BUILD_HINT}, '
+            'or hide the GPU with CUDA_VISIBLE_DEVICES= (empty).',
         )
-    return 'NMS works, CPU only', ''
+    return shown, ''
+
+
+def name_origin() -> str:
+    """Say where the operators of mmcv come from."""
+    if installation.find_compiled(installation.find_mmcv()):
+        return 'compiled'
+    return f'on torchvision {find_distribution("torchvision")}'
+
+
+def list_operators() -> list[tuple[str, str]]:
+    """Return which operators stand on torchvision and which of mmcv's are missing, as rows."""
+    mmcv = installation.find_mmcv()
+    if installation.find_compiled(mmcv):
+        return []
+    from mmdet_alrp.operators.lookup import OPERATORS
+
+    there, missing = installation.list_operators(mmcv, set(OPERATORS))
+    return [('', ', '.join(there)), ('not there', ', '.join(missing))]
 
 
 def list_devices() -> str:
@@ -80,7 +105,7 @@ def check_neighbours() -> list[str]:
     except Exception as error:
         problems.append(
             f'torchvision does not fit this torch ({first_line(error)}) and stops every run of '
-            'mmengine. Run: pip uninstall torchvision (it is not needed)'
+            f'mmengine. Run: pip install {installation.matching_torchvision()}'
         )
     return problems + check_opencv()
 
@@ -126,7 +151,27 @@ def find_distribution(name: str) -> str:
         return ''
 
 
+def change_operators(remove: bool) -> int:
+    """Put operators on torchvision into mmcv, or take them out; 2 if that cannot be."""
+    try:
+        print(installation.remove() if remove else installation.install())
+    except installation.InstallationError as error:
+        print(f'mmdet_alrp operators: {error}.', file=sys.stderr)
+        return 2
+    return 0
+
+
 def main() -> int:
+    """Read the command line and do as it says."""
+    parser = argparse.ArgumentParser('python -m mmdet_alrp', description=__doc__)
+    commands = parser.add_subparsers(dest='command')
+    operators = commands.add_parser('operators', help='give mmcv operators on torchvision')
+    operators.add_argument('--remove', action='store_true', help='take them out again')
+    args = parser.parse_args()
+    return change_operators(args.remove) if args.command else report()
+
+
+def report() -> int:
     """Print the report; 0 if everything fits, else 1."""
     findings = survey()
     problems = [finding.line() for finding in findings if finding.problem]
@@ -142,14 +187,15 @@ def main() -> int:
         problems.append('pycocotools is missing. Run: pip install pycocotools')
     if not problems:
         operators, problem = try_operators()
-        rows.append(('compiled ops', operators))
+        rows.append(('operators', operators))
+        rows += list_operators()
         problems += [problem] if problem else []
         problems += check_neighbours() + check_registration()
     else:
-        rows.append(('compiled ops', 'not tried'))
+        rows.append(('operators', 'not tried'))
     rows.append(('devices', list_devices()))
     for name, value in rows:
-        print(f'{name:17}{value}')
+        print(textwrap.fill(value, 100, initial_indent=f'{name:17}', subsequent_indent=' ' * 17))
     if not problems:
         print('\nEverything fits.')
         return 0

@@ -16,6 +16,7 @@ from pathlib import Path
 OPENMMLAB = ('mmengine', 'mmcv', 'mmdet')
 OPTIONAL = ('mmseg',)
 BUILD_HINT = 'see "Your own environment" in the README'
+OPERATORS_HINT = 'Run: python -m mmdet_alrp operators'
 
 
 @dataclass(frozen=True)
@@ -151,17 +152,17 @@ def source_version(module: str) -> str:
 
 
 def compiled_ops_problem() -> str:
-    """Say what is wrong with mmcv's compiled operators; empty where they load."""
+    """Say what is wrong with mmcv's operators, compiled or ours; empty where they load."""
     try:
         import_module('torch')  # the operators are linked against its libraries
         if find_spec('mmcv._ext') is None:
-            return 'was installed without its compiled operators'
+            return 'was installed without operators'
     except Exception as error:  # whatever torch or mmcv trip over: a library, another version
         return f'cannot be imported ({type(error).__name__}: {first_line(error)})'
     try:
         import_module('mmcv._ext')
     except (ImportError, OSError) as error:
-        return f'has operators that do not load with this torch ({first_line(error)})'
+        return f'has operators that do not load ({first_line(error)})'
     return ''
 
 
@@ -200,8 +201,7 @@ def survey() -> list[Finding]:
     elif all(findings[module].fits for module in OPENMMLAB):
         problem = compiled_ops_problem()
         if problem:
-            remedy = f'Reinstall mmcv with operators for this torch, {BUILD_HINT}'
-            findings['mmcv'] = replace(mmcv, problem=problem, remedy=remedy)
+            findings['mmcv'] = replace(mmcv, problem=problem, remedy=OPERATORS_HINT)
         elif is_fork(mmcv) != is_fork(mmdet):
             findings['mmcv'] = mixed_families(mmcv, mmdet)
     mmseg = findings['mmseg']
@@ -282,5 +282,5 @@ def describe_absence(absent: list[str]) -> str:
     return (
         f'{" and ".join(absent)} not found: the losses, heads, hooks, metrics and data sets for '
         f'detection are not registered, only {left}mmdet_alrp.ranking can be used. '
-        f'Run: pip install {wanted} (mmcv needs its compiled operators, {BUILD_HINT}).'
+        f'Run: pip install {wanted} (mmcv needs operators, {BUILD_HINT}).'
     )

@@ -49,11 +49,13 @@ FOUND = RUNS + 'test_searched_loss_trains_from_its_file'
 RAY = 'tests/segmentation/search/test_executors.py::test_ray_gives_the_rewards_of_local_processes'
 STEP_TIMES = TOOLS + 'training_step_benchmark.py::test_table_and_json'
 MASK_TIMES = TOOLS + 'segmentation_losses_benchmark.py::test_table_and_json'
+OPERATOR_TIMES = TOOLS + 'operators_benchmark.py::test_table_and_json'
 BOX_FIGURES = TOOLS + 'eval_lrp.py::test_backends_write_the_same_file'
 MASK_FIGURES = TOOLS + 'eval_lrp.py::test_tau_and_masks'
 ON_PAGE = DOCS + 'test_commands_of_the_evaluation_page_run'
 DRAWS = TOOLS + 'make_shapes.py::test_command_draws_the_set_and_does_nothing_the_second_time'
 REPORT = 'tests/test_compatibility.py::test_report_of_this_environment'
+OPERATORS = 'tests/operators/test_installation.py::test_operators_are_put_in_and_taken_out'
 SITE = 'tests/test_docs_site.py::test_every_page_is_built_and_reachable'
 MIM = 'tests/test_packaging.py::test_mim_finds_every_config_of_the_wheel_by_its_name'
 EDITABLE = 'tests/test_packaging.py::test_editable_install_links_to_the_sources'
@@ -96,9 +98,10 @@ SHAPES_R18 = r'configs/\w+_retinanet_r18_shapes\.py'
 SMALL_MASKS = r'configs/segmentation/\w+_r18_(shapes|camvid)\.py'
 OF_MIOU = r'tools/search_loss\.py configs/segmentation/search/miou_shapes\.py'
 COMMANDS = [
-    (r'make (setup|test|lint)( (VENV|PYTHON)=\S+)?', SET_UP, SETUP),
+    (r'make (setup|test|lint)( (VENV|PYTHON|OPERATORS)=\S+)*', SET_UP, SETUP),
     (r'make demo', [*SET_UP, DEMO], HOURS),
     (r'-m mmdet_alrp', [REPORT], ''),
+    (r'-m mmdet_alrp operators( --remove)?', [OPERATORS], ''),
     (r'source \.venv/bin/activate', [], SETUP),
     (r'pip install -e \.', [EDITABLE], ''),
     (r'pip install( \S+)+', [], NETWORK),
@@ -173,6 +176,7 @@ COMMANDS = [
     (r'tools/benchmarks/segmentation_losses\.py .*', [MASK_TIMES], HOURS),
     (r'tools/benchmarks/global_ranking\.py .*', [GLOBAL_TIMES], HOURS),
     (r'tools/benchmarks/gpu_check\.py', [GPU_CHECK], DEVICES),
+    (r'tools/benchmarks/operators\.py .*', [OPERATOR_TIMES], HOURS),
 ]
 
 # How many Python blocks a page has, and the tests that run them

@@ -160,7 +160,9 @@ def test_make_starts_what_the_pages_say(command):
         text=True,
         check=True,
     ).stdout
-    started = re.findall(r'--python "\$PYTHON" -- ?(.*?); (?:\\\n\s*)?fi;', shown)
+    started = re.findall(
+        r'--python "\$PYTHON" --operators "\$OPERATORS" -- ?(.*?); (?:\\\n\s*)?fi;', shown
+    )
     assert started == targets[target]
     known = re.findall(r'^(\w+) \?=', (ROOT / 'Makefile').read_text('utf-8'), re.MULTILINE)
     assert {variable.split('=')[0] for variable in variables} <= set(known)

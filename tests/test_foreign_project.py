@@ -84,7 +84,10 @@ def python(wheel, tmp_path_factory):
     stack = {sysconfig.get_path('purelib'), sysconfig.get_path('platlib')}
     stack |= {str(Path(module.__file__).parents[1]) for module in (mmdet, torch)}
     # Paths of such a file are not searched for further .pth files: no editable install comes in.
-    (site_packages / 'stack.pth').write_text('\n'.join(sorted(stack)))
+    # From Python 3.12 on, setuptools brings the distutils that mmengine asks for by such a file.
+    hook = Path(sysconfig.get_path('purelib'), 'distutils-precedence.pth')
+    hooks = [hook.read_text()] if hook.is_file() else []
+    (site_packages / 'stack.pth').write_text('\n'.join([*sorted(stack), *hooks]))
     options = ['--no-deps', '--no-index', '--no-compile', '--disable-pip-version-check', '--quiet']
     pip = [sys.executable, '-m', 'pip', '--python', interpreter, 'install', *options]
     run([*pip, '--force-reinstall', '--target', site_packages, wheel], folder)

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / 'tools'))
 
 import setup_env  # noqa: E402
-from environment import compiler, mmcv_wheel, stamp  # noqa: E402
+from environment import compiler, mmcv_wheel, operators, pins, stamp  # noqa: E402
 from environment.progress import Progress, SetupError  # noqa: E402
 from environment.python_env import MARKER, PythonEnv, find_python  # noqa: E402
 
@@ -42,7 +42,7 @@ def call(*args: str, **env: str) -> subprocess.CompletedProcess:
 
 def test_wanted_python_must_fit(tmp_path):
     old = write_script(tmp_path / 'python3.8', 'echo \'[[3, 8], "/x/python3.8"]\'')
-    with pytest.raises(SetupError, match=r'is Python 3\.8; Python 3\.10 to 3\.12 is needed'):
+    with pytest.raises(SetupError, match=r'is Python 3\.8; Python 3\.10 to 3\.13 is needed'):
         find_python(str(old))
     with pytest.raises(SetupError, match='does not run'):
         find_python(str(tmp_path / 'none'))
@@ -59,7 +59,7 @@ def test_another_python_is_chosen_where_the_running_one_is_too_new(tmp_path, mon
     monkeypatch.setenv('PATH', str(tmp_path / 'bin'))
     assert find_python() == '/x/python3.12'
     monkeypatch.setenv('PATH', str(tmp_path))
-    with pytest.raises(SetupError, match=r'no Python 3\.10 to 3\.12 found'):
+    with pytest.raises(SetupError, match=r'no Python 3\.10 to 3\.13 found'):
         find_python()
 
 
@@ -85,19 +85,19 @@ def test_half_made_environment_of_ours_is_made_again(tmp_path, monkeypatch):
 
 
 def test_user_environment_keeps_what_it_has(this_env, monkeypatch):
-    lines = setup_env.choose_constraints(this_env).read_text('utf-8').splitlines()
+    lines = pins.choose_constraints(this_env).read_text('utf-8').splitlines()
     assert not [line for line in lines if line.startswith(('torch==', 'numpy==', 'mmdet=='))]
     (this_env.folder / MARKER).touch()
-    assert setup_env.choose_constraints(this_env) == setup_env.CONSTRAINTS
+    assert pins.choose_pins(this_env) == pins.read_pins(pins.CONSTRAINTS)
     monkeypatch.setattr(stamp, 'read_state', lambda env: {'torch': '2.13.0', 'onedl-mmcv': '2'})
-    with pytest.raises(SetupError, match=r'has onedl-mmcv, and .* pip install -e '):
+    with pytest.raises(SetupError, match=r'has onedl-mmcv, and .* pip install -e .* operators'):
         setup_env.set_up(this_env, '')
 
 
 def test_extras_change_nothing_in_a_user_environment(this_env, monkeypatch):
-    state = {'numpy': '2.4.6', 'opencv_python': '5.0.0.93', 'python': '3.11.7', 'operators': 1}
+    state = {'numpy': '2.4.6', 'opencv_python': '5.0.0.93', 'python': '3.11.7', 'operators': []}
     monkeypatch.setattr(stamp, 'read_state', lambda env: state)
-    lines = setup_env.freeze_constraints(this_env).read_text('utf-8').splitlines()
+    lines = pins.freeze_constraints(this_env).read_text('utf-8').splitlines()
     assert {'numpy==2.4.6', 'opencv-python==5.0.0.93'} <= set(lines)
     # Beside the user's OpenCV only its twin of the same version may come.
     assert [line for line in lines if 'opencv-python-headless' in line] == [
@@ -126,21 +126,21 @@ def test_unfit_extras_are_left_out_of_a_user_environment_only(this_env, monkeypa
 
 def test_pinned_opencv_twins_are_of_one_version():
     names = ('opencv-python', 'opencv-python-headless')
-    assert len({setup_env.pinned_version(name) for name in names}) == 1
+    assert len({pins.pinned_version(name) for name in names}) == 1
 
 
 def test_every_requirement_has_a_pin():
     pinned = {
-        setup_env.normalize(line.partition('==')[0])
-        for line in setup_env.CONSTRAINTS.read_text('utf-8').splitlines()
+        pins.normalize(line.partition('==')[0])
+        for line in pins.CONSTRAINTS.read_text('utf-8').splitlines()
         if '==' in line
     }
-    wanted = set(setup_env.BUILD) | {'mmcv'}
+    wanted = {*setup_env.FIRST, 'torchvision', 'mmcv', 'mmcv-lite', 'ninja', 'psutil', 'wheel'}
     for name in ('stack', 'tests', *setup_env.EXTRA_NAMES):
         lines = (ROOT / 'requirements' / f'{name}.txt').read_text('utf-8').splitlines()
         wanted |= {line.partition(';')[0].strip() for line in lines if line}
     assert wanted <= pinned
-    assert setup_env.pinned_version('mmcv') == '2.1.0'
+    assert pins.pinned_version('mmcv') == '2.1.0'
 
 
 def test_stamp_notices_every_change(this_env, tmp_path, monkeypatch):
@@ -184,13 +184,103 @@ def test_finished_environment_goes_straight_to_the_command(this_env):
 
 def test_state_sees_installed_packages_and_operators(this_env):
     state = stamp.read_state(this_env)
-    assert state['mmcv'] and state['operators'] >= 1 and state['python'] == sys.version
+    assert state['torch'] and state['python'] == sys.version
+    assert [name for name in state['operators'] if name.startswith('_ext')]
 
 
 def test_examine_reads_the_stack(this_env):
-    found = setup_env.examine(this_env)
+    found = operators.examine(this_env)
     assert list(found) == ['torch', 'mmengine', 'mmcv', 'mmdet', 'mmseg']
     assert found['torch'] == (True, '')
+
+
+@pytest.fixture
+def calls(this_env, monkeypatch):
+    """What set-up would call, in order, with nothing installed."""
+    made = []
+
+    def record(env, progress, *what):
+        flat = [part for group in what for part in (group if isinstance(group, list) else [group])]
+        made.append([part for part in flat if not part.endswith('.txt') and part != '-c'])
+
+    def run(self, command, **_):
+        made.append(command[3:])
+        return 0
+
+    monkeypatch.setattr(operators, 'pip_install', record)
+    monkeypatch.setattr(operators, 'pip_uninstall', record)
+    monkeypatch.setattr(setup_env, 'pip_install', record)
+    monkeypatch.setattr(setup_env, 'pip_uninstall', record)
+    monkeypatch.setattr(Progress, 'run', run)
+    monkeypatch.setattr(operators, 'get_wheel', lambda *_: Path('mmcv.whl'))
+    return made
+
+
+def find(monkeypatch, problem='', there=True, files=()):
+    """Have set-up find an mmcv, and nothing wrong with all else."""
+    found = {name: (True, '') for name in ('torch', 'mmengine', 'mmdet', 'mmseg')}
+    monkeypatch.setattr(operators, 'examine', lambda env: found | {'mmcv': (there, problem)})
+    state = {'torch': '2.0.1', 'operators': list(files)}
+    monkeypatch.setattr(stamp, 'read_state', lambda env: state)
+
+
+GIVE = ['-m', 'mmdet_alrp', 'operators']
+
+
+def test_mmcv_comes_without_a_compiler(this_env, tmp_path, monkeypatch, calls):
+    (this_env.folder / MARKER).touch()
+    find(monkeypatch, there=False)
+    operators.add_mmcv(this_env, Progress(tmp_path / 'log'))
+    assert calls == [['mmcv-lite'], GIVE]
+
+
+def test_user_environment_gets_only_what_its_mmcv_lacks(this_env, tmp_path, monkeypatch, calls):
+    find(monkeypatch, problem='was installed without operators')
+    operators.add_mmcv(this_env, Progress(tmp_path / 'log'))
+    assert calls == [['torchvision'], GIVE]
+    assert 'torch==2.0.1' in (this_env.logs / 'extras.txt').read_text('utf-8').splitlines()
+
+
+def test_compiled_mmcv_is_kept(this_env, tmp_path, monkeypatch, calls):
+    find(monkeypatch, files=['_ext.cpython-311.so'])
+    operators.add_mmcv(this_env, Progress(tmp_path / 'log'))
+    assert calls == []
+    assert operators.are_compiled(this_env)
+
+
+def test_compiled_operators_take_the_place_of_others(this_env, tmp_path, monkeypatch, calls):
+    (this_env.folder / MARKER).touch()
+    find(monkeypatch, files=['_ext.py'])
+    monkeypatch.setattr(PythonEnv, 'ask', lambda self, script: '[3, 12]')
+    this_env.compiled = True
+    operators.add_mmcv(this_env, Progress(tmp_path / 'log'))
+    assert calls[0] == ['wheel', 'ninja', 'psutil'] and calls[1] == ['mmcv-lite']
+    assert calls[2][:2] == ['--force-reinstall', '--no-deps'] and GIVE not in calls
+    chosen = (this_env.logs / 'constraints.txt').read_text('utf-8').splitlines()
+    assert 'torch==2.13.0' in chosen and 'torch==2.14.1' not in chosen
+    monkeypatch.setattr(PythonEnv, 'ask', lambda self, script: '[3, 13]')
+    with pytest.raises(SetupError, match=r'cannot be built with Python 3\.13'):
+        operators.add_mmcv(this_env, Progress(tmp_path / 'log'))
+
+
+def test_finished_environment_is_set_up_again_for_compiled_operators(this_env, monkeypatch):
+    made = []
+    monkeypatch.setattr(stamp, 'is_valid', lambda env, root: True)
+    monkeypatch.setattr(PythonEnv, 'ensure', lambda self, python: None)
+    monkeypatch.setattr(setup_env, 'install', lambda env, progress: made.append(env.compiled))
+    monkeypatch.setattr(setup_env, 'prove', lambda env, progress: False)
+    monkeypatch.setattr(stamp, 'write', lambda env, root, hide_gpu: None)
+    for files, wanted in ((['_ext.py'], ''), (['_ext.so'], 'compiled'), (['_ext.py'], 'compiled')):
+        monkeypatch.setattr(stamp, 'read_state', lambda env, files=files: {'operators': files})
+        setup_env.set_up(this_env, '', wanted)
+    assert made == [True]
+
+
+def test_pair_of_torch_is_pinned():
+    """torchvision 0.15 belongs to torch 2.0, and so on."""
+    torch, torchvision = pins.pinned_version('torch'), pins.pinned_version('torchvision')
+    assert int(torchvision.split('.')[1]) == int(torch.split('.')[1]) + 15
+    assert pins.pinned_version('mmcv') == pins.pinned_version('mmcv-lite')
 
 
 def make_wheel(path: Path, member: str) -> Path:
@@ -255,6 +345,7 @@ def test_missing_headers_are_one_clear_line(this_env, monkeypatch):
         ('a.cpp:7:1: error: x was not declared\nb.cpp:1:1: error: y', 'a.cpp:7:1: error: x', 'log'),
         ('c++: fatal error: Killed signal terminated program cc1plus', 'c++: fatal', 'MAX_JOBS=1'),
         ('fatal error: error writing to x.s: No space left on device', 'fatal error', 'room on'),
+        ('ATen.h:5:2: error: #error C++20 or later is required', 'ATen.h:5:2: error', 'torch 2.13'),
         ('ERROR: No matching distribution found for mmcv', 'no error line', 'package index'),
     ],
 )

@@ -24,6 +24,7 @@ ADVICE = (
     ('internal compiler error', 'the memory may have run out: try again with MAX_JOBS=1'),
     ('Python.h', 'install the headers of Python (Debian and Ubuntu: apt install python3-dev)'),
     ('command not found', 'install a C++ compiler (Debian and Ubuntu: apt install g++)'),
+    ('C++20', 'take torch 2.13 or older, or the operators of torchvision (docs/operators.md)'),
     ('No matching distribution', 'check that pip reaches a package index'),
 )
 # What decides on the kind of the build: torch's version, the Python tag, and whether CUDA

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from environment.progress import Progress, SetupError
 
-OLDEST, NEWEST = (3, 10), (3, 12)
+OLDEST, NEWEST = (3, 10), (3, 13)
+SPAN = f'{OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}'
 MARKER = 'made-by-mmdet_alrp'
 ASK_VERSION = 'import json, sys; print(json.dumps([sys.version_info[:2], sys.executable]))'
 
@@ -35,19 +36,18 @@ def fits(version: tuple[int, int]) -> bool:
 
 def find_python(wanted: str = '') -> str:
     """Return an interpreter that fits: the wanted one, else this one, else one on the PATH."""
-    span = f'{OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}'
     candidates = [wanted] if wanted else [sys.executable]
     if not wanted:
-        candidates += ['python3.11', 'python3.12', 'python3.10']
+        candidates += ['python3.11', 'python3.12', 'python3.13', 'python3.10']
     for candidate in candidates:
         answer = ask_version(candidate)
         if answer and fits(answer[0]):
             return answer[1]
         if wanted:
             found = f'is Python {answer[0][0]}.{answer[0][1]}' if answer else 'does not run'
-            raise SetupError(f'PYTHON={wanted} {found}; Python {span} is needed')
+            raise SetupError(f'PYTHON={wanted} {found}; Python {SPAN} is needed')
     raise SetupError(
-        f'no Python {span} found; install one (and its venv and dev packages), '
+        f'no Python {SPAN} found; install one (and its venv package), '
         'or name it: make PYTHON=/path/to/python3.11'
     )
 
@@ -59,6 +59,7 @@ class PythonEnv:
         self.folder = folder
         self.python = folder / 'bin' / 'python'
         self.logs = folder / 'setup-logs'
+        self.compiled = False  # whether mmcv's operators are compiled, or are to be
 
     @property
     def is_ours(self) -> bool:
@@ -93,7 +94,7 @@ class PythonEnv:
         if answer is None or not fits(answer[0]):
             version = '.'.join(map(str, answer[0])) if answer else 'unknown'
             raise SetupError(
-                f'{self.folder} has Python {version}; 3.10 to 3.12 is needed. Remove it, or name '
+                f'{self.folder} has Python {version}; {SPAN} is needed. Remove it, or name '
                 'another environment with VENV='
             )
 

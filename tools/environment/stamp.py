@@ -11,8 +11,11 @@ from environment.progress import SetupError
 from environment.python_env import PythonEnv
 
 NAME = 'mmdet_alrp-setup.json'
-INPUTS = ('setup.py', 'pyproject.toml', 'requirements', 'mmdet_alrp/compatibility.py')
-# Names and versions of all that is installed, and whether mmcv still has its library. Nothing is
+INPUTS = (
+    *('setup.py', 'pyproject.toml', 'requirements', 'mmdet_alrp/compatibility.py'),
+    'mmdet_alrp/operators/mmcv_ext.py',  # is copied into mmcv
+)
+# Names and versions of all that is installed, and the files of mmcv's operators. Nothing is
 # imported: reading the metadata takes a tenth of a second, importing torch ten times that.
 ASK_STATE = """
 import glob, importlib.util, json, os, sys
@@ -21,7 +24,8 @@ found = {d.metadata['Name'].lower(): d.version for d in metadata.distributions()
 spec = importlib.util.find_spec('mmcv')
 folder = os.path.dirname(spec.origin) if spec and spec.origin else ''
 found['python'] = sys.version
-found['operators'] = len(glob.glob(os.path.join(glob.escape(folder), '_ext*'))) if folder else 0
+files = glob.glob(os.path.join(glob.escape(folder), '_ext*')) if folder else []
+found['operators'] = sorted(map(os.path.basename, files))
 print(json.dumps(found))
 """
 
