@@ -110,7 +110,10 @@ class RankingDETRHeadMixin(RankingHeadMixin):
         gathered = gather(*recorders)
         are_proposals = len(self._rankings) >= self._num_layers
         if are_proposals and self.class_agnostic_proposals:
-            gathered = gathered._replace(cls_score=gathered.cls_score[:, :1])
+            # One class: an object is 0 and the background 1, however many classes the head has.
+            gathered = gathered._replace(
+                cls_score=gathered.cls_score[:, :1], labels=gathered.labels.clamp(max=1)
+            )
         if self.loss_cls.scope == 'image':
             num_images, num_queries = cls_scores.shape[:2]
             images = torch.arange(num_images, dtype=torch.int16, device=cls_scores.device)
