@@ -37,7 +37,7 @@ ERRORS = {
     'broken mmcv': 'mmcv 2.1.0 cannot be imported (RuntimeError: no good)',
     'old mmcv': 'mmcv 1.7.1 does not fit',
     'new mmcv': 'mmcv 2.2.0 does not fit',
-    'mmcv without operators': 'mmcv 2.1.0 was installed without its compiled operators',
+    'mmcv without operators': 'mmcv 2.1.0 was installed without operators',
     'old mmdet': 'mmdet 3.2.0 does not fit',
     'old mmengine': 'mmengine 0.9.1 does not fit',
 }

@@ -114,6 +114,7 @@ def checked_labels(ious: Tensor) -> Tensor:
         ValueError: If a label on the CPU is outside [0, 1].
     """
     outside = (ious < 0) | (ious > 1 + 8 * torch.finfo(ious.dtype).eps)
+    outside &= ious.isfinite()  # what is infinite is seen in the loss
     if ious.device.type != 'cpu':
         return ious.masked_fill(outside, torch.nan)
     if bool(outside.any()):

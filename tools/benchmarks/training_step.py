@@ -39,6 +39,7 @@ try:
     from stopwatch import PARTS, Stopwatch, wait_for
 
     from mmdet_alrp.command_line import OneLineParser, UsageError
+    from mmdet_alrp.models.dense_heads import batch_targets
 except ImportError as misfit:  # the package says which version does not fit, and what to do
     print(f'training_step.py: error: {" ".join(str(misfit).split())}', file=sys.stderr)
     sys.exit(2)
@@ -163,6 +164,7 @@ class Contestant:
         found += [(optim, 'zero_grad', 'optimiser')]
         if hasattr(head, 'assigner'):  # FoveaBox compares sizes and places by itself
             found += [(head.assigner, 'assign', 'assigner'), (head, 'get_anchors', 'targets')]
+            found += [(batch_targets, 'assign_images', 'assigner')]  # all images at once
         if roi is not None:
             found += [(roi.bbox_assigner, 'assign', 'assigner')]
             found += [(roi.bbox_sampler, 'sample', 'targets'), (roi, '_bbox_forward', 'forward')]

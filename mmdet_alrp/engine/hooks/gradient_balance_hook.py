@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from mmdet_alrp.engine.weight_checks import bare_detector
+from mmdet_alrp.ranking import ClassTargets
 
 LOG_NAME = 'grad_ratio'
 
@@ -110,6 +111,7 @@ class GradientBalanceHook(Hook):
             if not logits.requires_grad:
                 return
             labels = targets[0] if isinstance(targets, tuple) else targets  # (labels, qualities)
+            labels = labels.flat() if isinstance(labels, ClassTargets) else labels
             softmax = logits.dim() > 1 and not getattr(module, 'use_sigmoid', True)
             positive = is_positive(logits.detach(), labels, softmax)
             logits.register_hook(lambda grad: self._add(name, grad, positive))

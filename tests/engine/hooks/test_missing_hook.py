@@ -68,7 +68,7 @@ class RankedModel(BaseModel):
         self.rpn = self.roi = ALRPLoss()
 
     def forward(self, inputs, mode='tensor'):
-        loss_cls, loss_bbox, _ = step(self.rpn)
+        loss_cls, loss_bbox, *_ = step(self.rpn)
         losses = {'loss_cls': self.factor * loss_cls, 'loss_bbox': loss_bbox}
         return losses if mode == 'loss' else [loss_bbox]
 

@@ -57,7 +57,8 @@ def test_one_wait(loss, scope, interpreted, dtype, monkeypatch):
     kernels = [name for name in counter.counts if name.startswith('triton')]
     assert bool(kernels) == interpreted
     if interpreted:
-        assert counter.waits == 1
+        # Rank & Sort waits again for the boxes that hit; a CPU also looks at their IoUs.
+        assert counter.waits == (3 if loss == 'RankSortLoss' else 1)
         assert scores.grad.dtype == dtype and (scores.grad != 0).any()
     assert bool(head.last_losses_finite)
     with torch.no_grad():
