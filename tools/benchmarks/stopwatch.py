@@ -53,6 +53,7 @@ class Stopwatch:
     @contextmanager
     def running(self, methods: list[tuple[object, str, str]]) -> Iterator[None]:
         """Book what happens inside; ``methods`` are (owner, name of the method, part)."""
+        own = [vars(owner).get(name) for owner, name, _ in methods]  # functions of a module
         for owner, name, part in methods:
             setattr(owner, name, self.wrap(getattr(owner, name), part))
         self._since = time.perf_counter()
@@ -60,5 +61,8 @@ class Stopwatch:
             yield
         finally:
             self._book()
-            for owner, name, _ in methods:
-                delattr(owner, name)  # the class's method shows again
+            for (owner, name, _), function in zip(methods, own, strict=True):
+                if function is None:
+                    delattr(owner, name)  # the class's method shows again
+                else:
+                    setattr(owner, name, function)
