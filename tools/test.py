@@ -215,6 +215,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_checkpoint(args.checkpoint, 'checkpoint')
     refuse_detection_options(cfg, args)
     cfg.load_from = args.checkpoint
+    cfg.resume = False  # the config of a resumed training still says so
     submission = Submission(cfg, args.submission) if args.submission else None
     if args.show or args.show_dir:
         draw_predictions(cfg, args)
