@@ -82,6 +82,13 @@ class SelfBalance(nn.Module):
                 self._count()
         return ratio * loss_loc
 
+    def start_over(self) -> None:
+        """Begin a first period: forget sums and calls that came with weights of another run."""
+        self.sums.zero_()
+        if self.every is not None:
+            self.calls.zero_()
+            self._calls = 0
+
     def _count(self) -> None:
         self.calls += 1
         self._calls += 1

@@ -212,6 +212,16 @@ def test_balance_goes_on_after_a_resume(stop):
     assert head + tail == whole
 
 
+def test_a_run_that_takes_weights_only_starts_a_whole_period():
+    first = ALRPCriterion(balance_every=3)
+    train(first, 2)
+    second = ALRPCriterion(balance_every=3)
+    second.load_state_dict(first.state_dict())
+    second.balance.start_over()
+    ratios, seen = train(second, 4, first=2)
+    assert ratios == pytest.approx([50.0] * 3 + [ratio_of(seen[:3])], rel=1e-6)
+
+
 def test_a_ratio_that_nothing_sets_is_told_once():
     criterion = ALRPCriterion()
     criterion.eval()(*batch())

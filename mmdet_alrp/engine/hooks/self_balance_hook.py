@@ -66,7 +66,7 @@ class SelfBalanceHook(Hook):
         for _, balance in balances:
             balance.driven = True
             if runner.iter == 0:
-                balance.sums.zero_()  # they came with weights of another run
+                balance.start_over()
         self._period = self.interval
         if self.interval is None and isinstance(runner.train_loop, IterBasedTrainLoop):
             self._period = _iterations_of_one_pass(runner)
