@@ -22,10 +22,10 @@ from mmdet_alrp.engine.checkpoint_files import check_checkpoint, check_last_chec
 from mmdet_alrp.engine.exit_status import exit_status_of
 from mmdet_alrp.engine.input_checks import check_data
 from mmdet_alrp.engine.launch import prepare_launch
-from mmdet_alrp.engine.run_config import load_config, use_mixed_precision
+from mmdet_alrp.engine.run_config import load_config, use_backbone_weights, use_mixed_precision
 from mmdet_alrp.engine.run_options import add_common_options
 from mmdet_alrp.engine.runner_building import build_loops, build_runner
-from mmdet_alrp.engine.weight_checks import check_weights
+from mmdet_alrp.engine.weight_checks import bare_detector, check_weights
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -37,6 +37,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--amp',
         action='store_true',
         help='automatic mixed precision: float16 on CUDA, bfloat16 on the CPU',
+    )
+    parser.add_argument(
+        '--backbone-weights',
+        metavar='FILE',
+        help="weights that the backbone starts from, in place of the config's",
     )
     parser.add_argument(
         '--auto-scale-lr',
@@ -61,6 +66,8 @@ def apply_options(cfg: Config, args: argparse.Namespace) -> None:
     """
     if args.amp:
         use_mixed_precision(cfg)
+    if args.backbone_weights is not None:
+        use_backbone_weights(cfg, args.backbone_weights)
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise UsageError('--auto-scale-lr: the config has no auto_scale_lr.base_batch_size')
@@ -92,6 +99,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_data(cfg, ('train', 'val'))
     prepare_launch(cfg)
     runner = build_runner(cfg)
+    if args.backbone_weights is not None:
+        backbone = bare_detector(runner.model).backbone
+        check_weights(backbone, args.backbone_weights, '--backbone-weights')
     if args.resume not in (None, 'auto'):
         check_weights(runner.model, args.resume, '--resume')
     build_loops(runner, 'train_loop', 'val_loop')

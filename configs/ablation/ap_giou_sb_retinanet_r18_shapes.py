@@ -1,3 +1,3 @@
-_base_ = ['_base_/shapes.py', '_base_/loss_ap_giou_sb.py']
+_base_ = ['_base_/shapes.py', '../_base_/loss_ap_giou_sb.py']
 
 model = dict(bbox_head=dict(type='RankingRetinaHead', **_base_.losses))

@@ -7,6 +7,7 @@ import difflib
 import inspect
 import os
 from pathlib import Path
+from typing import Any
 
 from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config
@@ -15,6 +16,7 @@ from mmengine.runner import Runner
 
 from mmdet_alrp.command_line import UsageError, one_line
 
+from .checkpoint_files import check_checkpoint
 from .output_checks import check_folder
 from .segmentation_runs import check_toolbox, explain_config_error
 
@@ -27,10 +29,11 @@ LOSS_SCALE = {'init_scale': 4096.0, 'backoff_factor': 0.125, 'growth_interval': 
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Return the config of a run: the file, then ``--cfg-options``, launcher and work dir.
+    """Return the config of a run: the file, then the options of the command line.
 
     Args:
-        args: ``config``, ``cfg_options``, ``work_dir``, ``launcher`` and ``local_rank``.
+        args: ``config``, ``data_root``, ``cfg_options``, ``work_dir``, ``launcher`` and
+            ``local_rank``.
 
     Raises:
         UsageError: If the file is missing or broken, or an option does not fit it.
@@ -46,6 +49,8 @@ def load_config(args: argparse.Namespace) -> Config:
         raise UsageError(f'{args.config} cannot be read: {reason}') from None
     check_toolbox(cfg)
     cfg.launcher = args.launcher
+    if args.data_root is not None:
+        move_data(cfg, args.data_root)
     _merge_options(cfg, args.cfg_options or {})
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
@@ -54,6 +59,56 @@ def load_config(args: argparse.Namespace) -> Config:
     check_folder(cfg.work_dir, 'work dir')
     _fit_precision(cfg)
     return cfg
+
+
+def move_data(cfg: Config, folder: str) -> None:
+    """Replace the folder of the data set in every path of the config that begins with it.
+
+    Args:
+        cfg: Config of the run, with the folder in ``data_root``; changed in place.
+        folder: Where the data set lies.
+
+    Raises:
+        UsageError: If the folder is not there or the config has no ``data_root``.
+    """
+    if not os.path.isdir(folder):
+        raise UsageError(f'--data-root: there is no folder {folder}')
+    old = cfg.get('data_root')
+    if not old:
+        raise UsageError(
+            '--data-root: the config has no data_root: use --cfg-options '
+            'train_dataloader.dataset.data_root=FOLDER and so on'
+        )
+    new = folder if folder.endswith('/') else f'{folder}/'
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, dict):
+            value.update({key: moved(inner) for key, inner in value.items()})
+        elif isinstance(value, list):
+            value[:] = map(moved, value)
+        elif isinstance(value, str) and value.startswith(old):
+            return new + value[len(old) :].lstrip('/')
+        return value
+
+    moved(cfg._cfg_dict)
+
+
+def use_backbone_weights(cfg: Config, path: str) -> None:
+    """Let the backbone start from the weights in a file.
+
+    Args:
+        cfg: Config of the run; changed in place.
+        path: A checkpoint with the weights of the backbone alone.
+
+    Raises:
+        UsageError: If the file cannot be read or the model has no backbone.
+    """
+    check_checkpoint(path, '--backbone-weights')
+    if 'backbone' not in cfg.get('model', {}):
+        raise UsageError("--backbone-weights: the config's model has no backbone")
+    if cfg.model.get('pretrained'):
+        cfg.model.pretrained = None
+    cfg.model.backbone.init_cfg = {'type': 'Pretrained', 'checkpoint': path}
 
 
 def _merge_options(cfg: Config, options: dict) -> None:

@@ -47,6 +47,9 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument('--work-dir', help='folder of logs, checkpoints and figures')
     parser.add_argument(
+        '--data-root', metavar='FOLDER', help="where the data set lies, for the config's data_root"
+    )
+    parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=ConfigOptions,

@@ -1,4 +1,4 @@
-_base_ = '../../_base_/loss_ap.py'
+_base_ = 'loss_ap.py'
 
 losses = dict(
     reg_decoded_bbox=True,

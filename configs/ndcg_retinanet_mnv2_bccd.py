@@ -1,0 +1,8 @@
+_base_ = [
+    '_base_/retinanet_mnv2.py',
+    '_base_/loss_ndcg.py',
+    '_base_/bccd_320.py',
+    '_base_/schedule_mnv2.py',
+]
+
+model = dict(bbox_head=dict(type='RankingRetinaHead', num_classes=3, **_base_.losses))

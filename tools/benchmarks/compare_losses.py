@@ -1,0 +1,257 @@
+"""Train configs that differ in their loss, over several seeds, and write one table of the results.
+
+Every run is one call of tools/train.py. A second start goes on: finished runs are kept, an
+interrupted one resumes from its last checkpoint. The first config is the baseline; the second table
+shows the differences to it, seed by seed. Errors of calibration are those of the raw and of the
+calibrated scores, fitted to every second validation image and judged on the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / 'tools'))
+if find_spec('mmdet_alrp') is None:  # not installed: the package lies two folders up
+    sys.path.insert(0, str(ROOT))
+
+from analysis.calibrated_half import calibrate_half
+from analysis.plot_training import read_log
+from figures import count, write_json
+from mmengine.config import Config
+
+from mmdet_alrp.calibration import CalibrationError
+from mmdet_alrp.command_line import OneLineParser, UsageError
+from mmdet_alrp.drafts import draft_of
+from mmdet_alrp.engine.exit_status import exit_status_of
+from mmdet_alrp.evaluation.coco_files import read_detections, read_ground_truth
+
+# Columns of the table, and what the log of a validation calls them
+LOGGED = {
+    'AP': 'bbox_mAP',
+    'AP50': 'bbox_mAP_50',
+    'AP75': 'bbox_mAP_75',
+    'AP_s': 'bbox_mAP_s',
+    'AP_m': 'bbox_mAP_m',
+    'AP_l': 'bbox_mAP_l',
+    'oLRP': 'bbox_oLRP',
+    'Loc': 'bbox_oLRP_Loc',
+    'FP': 'bbox_oLRP_FP',
+    'FN': 'bbox_oLRP_FN',
+    'rho': 'bbox_rho',
+}
+COLUMNS = (*LOGGED, 'LaECE', 'LaECE calibrated')
+
+
+class Run(NamedTuple):
+    """One config with one seed.
+
+    Args:
+        config: Its file.
+        seed: Seed of the run.
+        folder: Work dir of the run.
+        options: Options of tools/train.py that all runs share.
+    """
+
+    config: Path
+    seed: int
+    folder: Path
+    options: tuple[str, ...]
+
+    def command(self) -> list[str]:
+        """Command line of the training."""
+        settings = [f'randomness.seed={self.seed}']
+        settings += [f'val_evaluator.outfile_prefix={self.folder / "val"}']
+        command = [sys.executable, str(ROOT / 'tools' / 'train.py'), str(self.config), '--resume']
+        # --cfg-options of the user come last in ``options`` and take ours as well.
+        return [*command, '--work-dir', str(self.folder), *self.options, *settings]
+
+    def figures(self) -> dict[str, float | None] | None:
+        """Figures of the finished run; None if it is not finished with these very options."""
+        try:
+            stored = json.loads((self.folder / 'figures.json').read_text(encoding='utf-8'))
+        except (OSError, ValueError):
+            return None
+        return stored['figures'] if stored.get('options') == list(self.options) else None
+
+    def finish(self) -> dict[str, float | None]:
+        """Train, read the last validation and keep its figures.
+
+        Raises:
+            UsageError: If the training stops, with the last line that it printed.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        log = self.folder / 'output.log'
+        with open(log, 'a', encoding='utf-8') as file:
+            environment = {'OMP_NUM_THREADS': '1', **os.environ}
+            done = subprocess.run(self.command(), stdout=file, stderr=file, env=environment)
+        if done.returncode:
+            lines = log.read_text(encoding='utf-8', errors='replace').split('\n')
+            last = next((line for line in reversed(lines) if line.strip()), 'no output')
+            raise UsageError(f'{self.folder}: train.py stopped ({last[:200]}); see {log}')
+        figures = {**self._validation(), **self._calibration()}
+        write_json(
+            self.folder / 'figures.json', {'options': list(self.options), 'figures': figures}
+        )
+        return figures
+
+    def _validation(self) -> dict[str, float | None]:
+        last = {
+            key.rpartition('/')[2]: value for key, value in read_log(self.folder).val[-1].items()
+        }
+        return {name: _number(last.get(key)) for name, key in LOGGED.items()}
+
+    def _calibration(self) -> dict[str, float | None]:
+        cfg = Config.fromfile(next(self.folder.glob('*.py')))
+        truth = read_ground_truth(cfg.val_evaluator.ann_file, 'bbox')
+        try:
+            half = calibrate_half(
+                truth, read_detections(self.folder / 'val.bbox.json', truth, 'bbox')
+            )
+        except CalibrationError:  # it found nothing
+            return {'LaECE': None, 'LaECE calibrated': None}
+        before, after = (errors.summary()['LaECE_0'] for errors in (half.before, half.after))
+        return {'LaECE': _number(before), 'LaECE calibrated': _number(after)}
+
+
+def _number(value: float | None) -> float | None:
+    """A figure, or None where it is not defined, such as AP of sizes that do not occur."""
+    return None if value is None or math.isnan(value) or value == -1 else value
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the parsed command line."""
+    parser = OneLineParser(description=__doc__, prog='compare_losses.py')
+    parser.add_argument('configs', nargs='+', type=Path, metavar='CONFIG', help='baseline first')
+    parser.add_argument('--work-dir', type=Path, required=True, help='for the runs and the table')
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
+    parser.add_argument('--jobs', type=count, default=1, help='trainings side by side')
+    parser.add_argument('--data-root', help='as in tools/train.py')
+    parser.add_argument('--backbone-weights', help='as in tools/train.py')
+    parser.add_argument('--amp', action='store_true', help='as in tools/train.py')
+    parser.add_argument(
+        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='for every run'
+    )
+    return parser.parse_args(argv)
+
+
+def plan(args: argparse.Namespace) -> list[Run]:
+    """List the runs, seed by seed, so that every config has results early.
+
+    Raises:
+        UsageError: If a config is missing, or two have one name.
+    """
+    missing = [str(config) for config in args.configs if not config.is_file()]
+    if missing:
+        raise UsageError(f'there is no config file {missing[0]}')
+    names = [config.stem for config in args.configs]
+    if len({*names}) < len(names) or len({*args.seeds}) < len(args.seeds):
+        raise UsageError('a config or a seed is named twice')
+    options = ['--amp'] * args.amp
+    for name in ('data_root', 'backbone_weights'):
+        value = getattr(args, name)
+        options += [f'--{name.replace("_", "-")}', value] if value else []
+    options += ['--cfg-options', *args.cfg_options]
+    return [
+        Run(config, seed, args.work_dir / config.stem / f'seed{seed}', tuple(options))
+        for seed in args.seeds
+        for config in args.configs
+    ]
+
+
+def report(runs: Sequence[Run], command: str) -> str:
+    """Tables of all finished runs in Markdown: means, and differences to the baseline."""
+    found: dict[str, dict[int, dict]] = {run.config.stem: {} for run in runs}
+    for run in runs:
+        figures = run.figures()
+        if figures is not None:
+            found[run.config.stem][run.seed] = figures
+    baseline = next(iter(found))
+    lines = [_row('config', 'seeds', COLUMNS), _rule(len(COLUMNS))]
+    for name, by_seed in found.items():
+        cells = [_cell([own[column] for own in by_seed.values()]) for column in COLUMNS]
+        lines.append(_row(name, len(by_seed), cells))
+    lines += ['', f'Differences to `{baseline}`, seed by seed:', '']
+    lines += [_row('config', 'seeds', COLUMNS), _rule(len(COLUMNS))]
+    for name, by_seed in list(found.items())[1:]:
+        seeds = [seed for seed in by_seed if seed in found[baseline]]
+        cells = [
+            _cell([_minus(by_seed[s][column], found[baseline][s][column]) for s in seeds], sign='+')
+            for column in COLUMNS
+        ]
+        lines.append(_row(name, len(seeds), cells))
+    lines += ['', f'Mean ± sample standard deviation over the seeds, {time.strftime("%Y-%m-%d")}:']
+    return '\n'.join([*lines, '', '```', command, '```', ''])
+
+
+def _minus(own: float | None, other: float | None) -> float | None:
+    return None if own is None or other is None else own - other
+
+
+def _row(name: str, seeds: object, cells: Sequence[str]) -> str:
+    return f'| {name} | {seeds} | ' + ' | '.join(cells) + ' |'
+
+
+def _rule(columns: int) -> str:
+    return '| --- |' + ' ---: |' * (columns + 1)
+
+
+def _cell(values: Sequence[float | None], sign: str = '') -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return '-'
+    text = f'{statistics.fmean(known):{sign}.3f}'
+    return f'{text} ± {statistics.stdev(known):.3f}' if len(known) > 1 else text
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train what is not finished and write the table after every run.
+
+    Raises:
+        UsageError: If something is wrong with the command line, or a training stopped.
+    """
+    args = parse_args(argv)
+    runs = plan(args)
+    words = [
+        'python',
+        'tools/benchmarks/compare_losses.py',
+        *(sys.argv[1:] if argv is None else argv),
+    ]
+    todo = [run for run in runs if run.figures() is None]
+    print(f'{len(runs)} runs, {len(runs) - len(todo)} of them finished', flush=True)
+    args.work_dir.mkdir(parents=True, exist_ok=True)
+    failures = []
+    with ThreadPoolExecutor(args.jobs) as pool:
+        futures = {pool.submit(run.finish): run for run in todo}
+        for future in as_completed(futures):
+            run = futures[future]
+            try:
+                figures = future.result()
+            except (UsageError, OSError) as error:
+                failures.append(error)
+                print(f'FAILED: {error}', flush=True)
+                continue
+            shown = ', '.join(f'{key} {figures[key]}' for key in ('AP', 'oLRP', 'rho'))
+            print(f'{run.config.stem} seed {run.seed}: {shown}', flush=True)
+            with draft_of(args.work_dir / 'table.md') as draft:
+                draft.write_text(report(runs, shlex.join(words)), encoding='utf-8')
+    print(report(runs, shlex.join(words)))
+    if failures:
+        raise UsageError(f'{len(failures)} runs failed; the same command goes on from there')
+
+
+if __name__ == '__main__':
+    sys.exit(exit_status_of(main, 'compare_losses.py'))
