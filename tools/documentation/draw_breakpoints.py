@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / 'docs' / 'images' / 'breakpoints.png'
 sys.path.insert(0, str(ROOT))
 
-from mmdet_alrp.drafts import draft_of  # noqa: E402
-from mmdet_alrp.ranking import (  # noqa: E402
+from mmdet_alrp.drafts import draft_of
+from mmdet_alrp.ranking import (
     average_precision_loss,
     interpolated_average_precision_terms,
     rank,

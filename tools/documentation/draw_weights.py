@@ -18,11 +18,11 @@ ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / 'docs' / 'images' / 'weights.png'
 sys.path.insert(0, str(ROOT))
 
-from mmdet_alrp.command_line import OneLineParser, fail  # noqa: E402
-from mmdet_alrp.drafts import draft_of  # noqa: E402
-from mmdet_alrp.ranking import alrp_loss, rank  # noqa: E402
-from mmdet_alrp.ranking.errors import alrp_terms  # noqa: E402
-from mmdet_alrp.ranking.relations import RankingOptions  # noqa: E402
+from mmdet_alrp.command_line import OneLineParser, fail
+from mmdet_alrp.drafts import draft_of
+from mmdet_alrp.ranking import alrp_loss, rank
+from mmdet_alrp.ranking.errors import alrp_terms
+from mmdet_alrp.ranking.relations import RankingOptions
 
 NUM_POSITIVES = 20
 BEFORE_EACH = (0, 1, 10)  # negatives before every positive
