@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 from mmengine.config import Config
-from tiny_runs import REPO, load_tool
+from tiny_runs import REPO, load_tool, run_here
 
 CONFIGS = REPO / 'configs'
 BLOOD_CELLS = Config.fromfile(CONFIGS / 'alrp_retinanet_r18_bccd.py')
@@ -61,3 +61,49 @@ def test_trains_and_is_judged_on_blood_cells(name, shared_data, tmp_path):
         assert step['loc_error'] > 0  # there are positives in every batch
     (judged,) = (line for line in lines if 'coco/bbox_mAP' in line)
     assert 0 < judged['coco/bbox_oLRP'] <= 1
+
+
+@pytest.mark.parametrize(
+    ('name', 'data'),
+    [
+        ('alrp_retinanet_mnv2_aquarium', 'aquarium'),
+        ('rs_retinanet_mnv2_deeppcb', 'deeppcb'),
+        ('focal_retinanet_mnv2_bccd', 'bccd'),
+    ],
+)
+def test_trains_from_given_weights_on_a_given_folder(name, data, shared_data, tmp_path):
+    weights = shared_data.parent / 'weights' / 'mobilenet_v2_imagenet.pth'
+    options = ['train_cfg.max_iters=2', 'train_cfg.val_interval=2', 'train_dataloader.batch_size=2']
+    options += [f'{split}_dataloader.num_workers=0' for split in ('train', 'val')]
+    options += [f'{split}_dataloader.persistent_workers=False' for split in ('train', 'val')]
+    options += ['val_dataloader.dataset.indices=8', 'default_hooks.logger.interval=1']
+    # the evaluator would miss the images that are left out
+    options += [f'val_evaluator.ann_file={first_images(shared_data / data, 8, tmp_path)}']
+    words = [CONFIGS / f'{name}.py', '--work-dir', tmp_path / 'run']
+    words += ['--data-root', shared_data / data, '--backbone-weights', weights]
+    result = run_here('train.py', *words, '--cfg-options', *options, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr[-3000:]
+    (log,) = tmp_path.glob('run/*/vis_data/scalars.json')
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    losses = [line['loss'] for line in lines if 'loss' in line]
+    assert len(losses) == 2
+    assert all(math.isfinite(loss) for loss in losses)
+    assert 0 < lines[-1]['coco/bbox_oLRP'] <= 1
+    (checkpoint,) = tmp_path.glob('run/*.pth')
+    trained = torch.load(checkpoint, weights_only=True)['state_dict']
+    given = torch.load(weights, weights_only=True)
+    given = given.get('state_dict', given)
+    same = {key for key in given if torch.equal(trained[f'backbone.{key}'], given[key])}
+    assert 'layer3.2.linear_conv.conv.weight' in same  # frozen
+    assert 'layer4.0.linear_conv.conv.weight' not in same  # trained
+
+
+def first_images(folder, number, tmp_path):
+    """Annotations of the first validation images alone."""
+    truth = json.loads((folder / 'val.json').read_text())
+    truth['images'] = sorted(truth['images'], key=lambda image: image['id'])[:number]
+    kept = {image['id'] for image in truth['images']}
+    truth['annotations'] = [a for a in truth['annotations'] if a['image_id'] in kept]
+    path = tmp_path / 'val.json'
+    path.write_text(json.dumps(truth))
+    return path

@@ -196,3 +196,22 @@ def test_missing_images(tiny_config, tiny_shapes, capsys):
     option = 'val_dataloader.dataset.data_prefix.img=nowhere/'
     line = one_line_error(capsys, 'train', tiny_config, '--cfg-options', option)
     assert f'{tiny_shapes}/nowhere/ is missing: the folder of the val images' in line
+
+
+def test_wrong_folder_of_data_is_one_line(tiny_config, tmp_path, capsys):
+    line = one_line_error(capsys, 'train', tiny_config, '--data-root', tmp_path / 'nowhere')
+    assert f'there is no folder {tmp_path / "nowhere"}' in line
+    (tmp_path / 'bare.py').write_text("model = dict(type='RetinaNet')\n")
+    line = one_line_error(capsys, 'train', tmp_path / 'bare.py', '--data-root', tmp_path)
+    assert 'the config has no data_root' in line
+
+
+def test_backbone_weights_of_another_net_are_one_line(tiny_config, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({'state_dict': {'conv1.weight': torch.zeros(3)}}, tmp_path / 'other.pth')
+    option = ('--backbone-weights', tmp_path / 'other.pth')
+    line = one_line_error(capsys, 'train', tiny_config, *option)
+    assert line.startswith('train.py: error: --backbone-weights: ')
+    assert "does not fit the config's model" in line
+    line = one_line_error(capsys, 'train', tiny_config, '--backbone-weights', 'none.pth')
+    assert 'there is no file none.pth' in line
