@@ -21,7 +21,11 @@ from mmdet.registry import DATASETS, MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-BALANCED = [name for name in NAMES if loss_of(name) in ('alrp', 'ndcg') or '_sb_' in name]
+BALANCED = [
+    name
+    for name in NAMES
+    if loss_of(name) in ('alrp', 'ndcg') or '_sb_' in name or name.startswith('ap_retinanet_mnv2_')
+]
 RANKING = [name for name in NAMES if loss_of(name) not in ('focal', 'ce', 'qfl')]
 ALRP = [name for name in NAMES if loss_of(name) == 'alrp']
 PROMISED_NAMES = {
@@ -48,6 +52,11 @@ PROMISED_NAMES = {
     *(f'{loss}_{kind}_r18_shapes' for kind in ('gfl', 'rtmdet') for loss in ('alrp', 'rs', 'qfl')),
     *('rs_paa_r18_shapes', 'focal_paa_r18_shapes', 'rs_mask_rcnn_r18_shapes'),
     *(f'{loss}_retinanet_r18_bccd' for loss in ('alrp', 'rs', 'focal')),
+    *(
+        f'{loss}_retinanet_mnv2_{data}'
+        for loss in ('focal', 'ap', 'alrp', 'rs', 'ndcg')
+        for data in ('aquarium', 'deeppcb', 'bccd')
+    ),
 }
 
 
