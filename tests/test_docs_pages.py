@@ -228,15 +228,6 @@ def test_faq_quotes_what_is_really_said():
         assert known.get(message, message) in ours + theirs, message
 
 
-def test_faq_on_checkpoints_is_true():
-    from mmengine.logging import HistoryBuffer
-
-    if not hasattr(torch.serialization, 'get_safe_globals'):
-        pytest.skip('this torch has no list of safe globals')
-    listed = torch.serialization.get_safe_globals()
-    assert HistoryBuffer in [entry[0] for entry in listed if isinstance(entry, tuple)]
-
-
 def test_faq_options_exist():
     for name in ('FiniteLossHook', 'SelfBalanceHook', 'RankingRetinaHead', 'BFloat16OptimWrapper'):
         assert f'`{name}' in text_of('faq') or f"'{name}'" in text_of('faq')

@@ -17,7 +17,7 @@ from mmdet_alrp.calibration import Calibration, CalibrationError, read_calibrati
 from mmdet_alrp.calibration.score_map import ScoreMap
 
 from .score_thresholds import KNOWN_NAMES, names_of_labels, samples_of
-from .weight_checks import bare_detector
+from .wrapped_models import bare_detector
 
 NAME = 'score_map'  # of the module in the detector
 MARGIN = 1e-5  # below a threshold, for what single precision rounds

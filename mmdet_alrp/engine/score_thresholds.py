@@ -24,7 +24,7 @@ from mmdet_alrp.evaluation.threshold_files import (
     unique_names,
 )
 
-from .weight_checks import bare_detector
+from .wrapped_models import bare_detector
 
 KNOWN_NAMES = 5  # class names that an error message lists
 

@@ -6,8 +6,8 @@ from faulty_runs import Diary, Poison, build_runner, scene, scenes
 from in_processes import run_in_processes
 from tiny_detectors import HEADS, detector
 
-from mmdet_alrp.command_line import UsageError
 from mmdet_alrp.engine.hooks import FiniteLossHook, SelfBalanceHook
+from mmdet_alrp.guards.errors import GuardError
 
 HEAD = 'RankingRetinaHead'
 STEPS_WITHOUT = 55
@@ -27,7 +27,7 @@ def run(folder, data, hooks, **changes):
     message = ''
     try:
         runner.train()
-    except UsageError as error:
+    except GuardError as error:
         message = str(error)
     return runner, diary, message
 

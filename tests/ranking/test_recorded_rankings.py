@@ -9,8 +9,8 @@ import pytest
 import torch
 from runs_of_mmengine import forget_runs
 
+from mmdet_alrp.cli.exit_status import exit_status_of
 from mmdet_alrp.datasets import ShapesOptions, write_shapes
-from mmdet_alrp.engine.exit_status import exit_status_of
 from mmdet_alrp.ranking import rank
 
 TESTS = Path(__file__).resolve().parents[1]

@@ -14,9 +14,9 @@ from mmengine.registry import MODELS, init_default_scope
 from runs_of_mmengine import forget_runs
 
 import mmdet_alrp  # noqa: F401 - registers what the configs name
+from mmdet_alrp.cli import segmentation_runs
+from mmdet_alrp.cli.exit_status import exit_status_of
 from mmdet_alrp.datasets import ShapesOptions, write_shapes
-from mmdet_alrp.engine import segmentation_runs
-from mmdet_alrp.engine.exit_status import exit_status_of
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / 'tests' / 'tools'))

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / 'docs' / 'images' / 'breakpoints.png'
 sys.path.insert(0, str(ROOT))
 
-from mmdet_alrp.drafts import draft_of
+from mmdet_alrp.atomic_write import atomic_write
 from mmdet_alrp.ranking import (
     average_precision_loss,
     interpolated_average_precision_terms,
@@ -88,7 +88,7 @@ def draw(out: Path) -> None:
         axes.set_xlim(grid[0], grid[-1])
     figure.align_ylabels()
     figure.tight_layout()
-    with draft_of(out) as draft:
+    with atomic_write(out) as draft:
         figure.savefig(draft, format='png', metadata={'Software': None})
     plt.close(figure)
 

@@ -18,7 +18,7 @@ from .surrogate_parameters import metric_weights
 from .surrogates import SURROGATES, SoftPrediction
 
 
-@MODELS.register_module()
+@MODELS.register_module(force=True)
 class AutoSegLoss(SegmentationLoss):
     """One minus a metric made soft: curves with searched parameters stand for logical operations.
 

@@ -86,7 +86,7 @@ def _ratio(top: Tensor, bottom: Tensor) -> Tensor:
     return top / bottom.masked_fill(bottom == 0, 1)
 
 
-@MODELS.register_module()
+@MODELS.register_module(force=True)
 class StructureLoss(SegmentationLoss):
     """Registered form of :func:`structure_loss` for one channel, or background and foreground.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdet_alrp.command_line import UsageError
-from mmdet_alrp.engine.whole_files import WholeFileBackend
+from mmdet_alrp.guards.whole_files import WholeFileBackend
 
 RECORD_FILE = 'search.json'
 FORMAT = 1

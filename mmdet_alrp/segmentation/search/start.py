@@ -15,7 +15,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 from torch import nn
 
-from mmdet_alrp.engine.whole_files import WholeFileBackend
+from mmdet_alrp.guards.whole_files import WholeFileBackend
 
 LOSS = 'AutoSegLoss'
 START_FILE = 'start.pth'

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 
-from mmdet_alrp.engine.hooks.finite_loss_hook import NotFiniteError
+from mmdet_alrp.guards.finite_loss_hook import NotFiniteError
 from mmdet_alrp.segmentation.search.proxy import prepare_proxy, run_proxy
 
 sys.path.append(str(Path(__file__).parent))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmengine.fileio import LocalBackend, register_backend
 
-from mmdet_alrp.drafts import draft_of
+from mmdet_alrp.atomic_write import atomic_write
 
 
 class WholeFileBackend(LocalBackend):
@@ -28,7 +28,7 @@ class WholeFileBackend(LocalBackend):
         """
         target = Path(filepath)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with draft_of(target, f'.{target.name}.part') as draft:
+        with atomic_write(target, f'.{target.name}.part') as draft:
             draft.write_bytes(obj)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def draft_of(path: str | os.PathLike[str], name: str | None = None) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike[str], name: str | None = None) -> Iterator[Path]:
     """Give a name to write a file under; it gets its own name when the block has gone well.
 
     A full disk, an error or an interruption leaves a file of that name as it was, and no draft.
