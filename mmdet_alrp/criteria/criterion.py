@@ -13,7 +13,7 @@ from mmdet_alrp.ranking import (
     Ranking,
     RankingOptions,
     at_least_float32,
-    rank,
+    build_ranking,
     zero_loss,
 )
 
@@ -209,7 +209,7 @@ class RankingCriterion(nn.Module):
         boxes: PositiveBoxes,
     ) -> RankedLosses:
         """Rank and make the losses, without ``loss_weight``."""
-        ranking = rank(logits, targets, self.delta, options, box_losses=boxes.losses)
+        ranking = build_ranking(logits, targets, self.delta, options, box_losses=boxes.losses)
         if ranking is None:
             return self._losses_without_positives(logits, boxes.losses)
         losses = self._losses(logits, ranking, boxes.losses, boxes.ious)

@@ -10,7 +10,7 @@ from torch import Tensor
 from mmdet_alrp.ranking import (
     ClassTargets,
     RankingOptions,
-    rank_by_iou,
+    build_ranking_by_iou,
     rank_sort_losses,
     weighted_box_mean,
     zero_loss,
@@ -61,7 +61,7 @@ class RankSortCriterion(RankingCriterion):
                 f'{name} needs box_scores, the largest class score of each positive; '
                 'score_weighted_boxes=False does without'
             )
-        ranking, ious = rank_by_iou(
+        ranking, ious = build_ranking_by_iou(
             logits, targets, boxes.ious, self.delta, options, box_losses=boxes.losses
         )
         pos_images = None

@@ -1,4 +1,4 @@
-"""A file backend whose files are whole or absent."""
+"""A file backend of MMEngine whose files are whole or absent."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ from pathlib import Path
 
 from mmengine.fileio import LocalBackend, register_backend
 
-from mmdet_alrp.atomic_write import atomic_write
+from mmdet_alrp.atomic_write import write_file
 
 
 class WholeFileBackend(LocalBackend):
-    """``LocalBackend`` that writes under another name first and renames at the end.
-
-    A full disk or a killed process leaves a file of that name as it was. What a killed process may
-    leave behind is called ``.NAME.part`` and replaced by the next attempt.
-    """
+    """``LocalBackend`` whose files are there whole or as they were before."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write bytes to a file; its folder is made if need be.
@@ -26,10 +22,7 @@ class WholeFileBackend(LocalBackend):
         Raises:
             OSError: If it cannot be written; ``filepath`` is then as before.
         """
-        target = Path(filepath)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(target, f'.{target.name}.part') as draft:
-            draft.write_bytes(obj)
+        write_file(filepath, obj)
 
 
 register_backend('WholeFileBackend', WholeFileBackend, force=True)

@@ -1,7 +1,7 @@
 """AP, aLRP, NDCG and Rank & Sort as errors l(i), targets l*(i) and normalisers Z of one frame.
 
 Each function takes a :class:`~mmdet_alrp.ranking.relations.Ranking` and returns its
-:class:`~mmdet_alrp.ranking.frame.ErrorTerms`; a new ranking loss is one more such function.
+:class:`~mmdet_alrp.ranking.error_driven.ErrorTerms`; a new ranking loss is one more such function.
 
 Reference:
     AP: Chen et al., CVPR 2019, arXiv:1904.06373. aLRP and NDCG: Oksuz et al., NeurIPS 2020,
@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .frame import ErrorTerms
+from .error_driven import ErrorTerms
 from .relations import Ranking
 
 
@@ -43,7 +43,7 @@ def alrp_terms(ranking: Ranking, loc_errors: Tensor) -> ErrorTerms:
         ranking: The ranking of the whole batch.
         loc_errors: E(i) of the positives of this process, shape (num_local,); taken as constants.
     """
-    loc_errors = ranking.gather(loc_errors.detach().to(ranking.num_fp.dtype))
+    loc_errors = ranking.all_gather(loc_errors.detach().to(ranking.num_fp.dtype))
     rank = ranking.rank
     target_errors = loc_errors / rank
     errors = (ranking.num_fp + loc_errors + ranking.sum_above(loc_errors)) / rank
@@ -98,7 +98,7 @@ def sorting_terms(ranking: Ranking, labels: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         ``S(i) - S*(i)`` over Z, and the gradient on the positives, each of shape (num_pos,).
     """
-    labels = ranking.gather(labels.detach().to(ranking.num_fp.dtype))
+    labels = ranking.all_gather(labels.detach().to(ranking.num_fp.dtype))
     invalid = labels.sum() * 0  # 0 unless a label is NaN: then the loss says so
     order = ranking.label_order(labels)
     lower, not_lower = order.sums(torch.ones_like(labels))

@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from .checks import checked_labels
+from .error_driven import (
+    ErrorTerms,
+    at_least_float32,
+    error_driven_loss,
+    known_gradient,
+)
 from .errors import (
     alrp_box_weights,
     alrp_terms,
@@ -17,13 +23,7 @@ from .errors import (
     rank_sort_ranking_terms,
     sorting_terms,
 )
-from .frame import (
-    ErrorTerms,
-    at_least_float32,
-    error_driven_loss,
-    known_gradient,
-)
-from .rank_batch import rank
+from .ranking_building import build_ranking
 from .relations import Ranking, RankingOptions
 
 if TYPE_CHECKING:  # some builds of torch come without it
@@ -124,7 +124,7 @@ def alrp_loss(
         Oksuz et al., NeurIPS 2020, arXiv:2009.13592, Eq. 9-11, Algorithm 1, Theorem 2.
     """
     options = RankingOptions(error_skew, images, num_images, group)
-    ranking = rank(logits, targets, delta, options, loc_errors=loc_errors)
+    ranking = build_ranking(logits, targets, delta, options, loc_errors=loc_errors)
     loc_errors = at_least_float32(loc_errors)
     if ranking is None:
         return zero_loss(logits), loc_errors.sum()
@@ -214,7 +214,7 @@ def rank_sort_loss(
         Oksuz et al., ICCV 2021, arXiv:2107.11669, Eq. 3-8.
     """
     options = RankingOptions(error_skew, images, num_images, group)
-    ranking = rank(logits, targets, delta, options, ious=ious)
+    ranking = build_ranking(logits, targets, delta, options, ious=ious)
     ious = checked_labels(ious)
     if ranking is None:
         return zero_loss(logits), zero_loss(logits)
@@ -252,7 +252,7 @@ def _single_loss(
     terms: Callable[[Ranking], ErrorTerms],
     options: RankingOptions,
 ) -> Tensor:
-    ranking = rank(logits, targets, delta, options)
+    ranking = build_ranking(logits, targets, delta, options)
     if ranking is None:
         return zero_loss(logits)
     return error_driven_loss(logits, ranking, terms(ranking))

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from .dominance import LabelOrder, PairedLabelOrder, label_order
-from .processes import Processes
-from .segments import ascending, running_sums, segment_cumsum, sums_by_group
+from .collectives import Processes
+from .label_comparison import LabelOrder, PairedLabelOrder, label_order
+from .segments import ascending, running_sums, segment_cumsum, sums_by_segment
 from .spreads import Spread, fill_by_index
 from .step_sums import Located, StepBins
 
@@ -81,7 +81,7 @@ class Ranking:
         self.pos_index = pos_index
         self._processes = processes
         self._num_rankings = 1 if options.images is None else options.num_images
-        pos_logits = self.gather(logits.index_select(0, pos_index))
+        pos_logits = self.all_gather(logits.index_select(0, pos_index))
         self.pos_images = None
         if options.images is not None:
             self.pos_images = options.images.index_select(0, pos_index).long()
@@ -174,7 +174,7 @@ class Ranking:
         """
         if self.pos_images is None:
             return values.sum().expand(self.num_pos)
-        return sums_by_group(values, self.pos_images, self._num_rankings)[self.pos_images]
+        return sums_by_segment(values, self.pos_images, self._num_rankings)[self.pos_images]
 
     def sum_above(self, values: Tensor) -> Tensor:
         """Return ``sum_{k != i} values(k) H(x_ik)`` over the positives k, shape (num_pos,).
@@ -262,9 +262,11 @@ class Ranking:
 
     # Between processes
 
-    def gather(self, values: Tensor) -> Tensor:
+    def all_gather(self, values: Tensor) -> Tensor:
         """Put values of the positives of all processes together, (num_local,) to (num_pos,)."""
-        return values if self._processes is None else self._processes.gather(values)
+        return values if self._processes is None else self._processes.all_gather(values)
+
+    gather = all_gather  # its name before
 
     def local(self, values: Tensor) -> Tensor:
         """Return what belongs to the positives of this process, (num_pos,) to (num_local,)."""

@@ -42,7 +42,7 @@ try:
     from mmdet_alrp.cli.runner_building import build_runner
     from mmdet_alrp.command_line import OneLineParser, UsageError
     from mmdet_alrp.models.losses import RankingLoss
-    from mmdet_alrp.ranking import ClassTargets, at_least_float32, rank
+    from mmdet_alrp.ranking import ClassTargets, at_least_float32, build_ranking
 except ImportError as misfit:  # the package says which version does not fit, and what to do
     print(f'record_rankings.py: error: {" ".join(str(misfit).split())}', file=sys.stderr)
     sys.exit(2)
@@ -87,7 +87,7 @@ class RankingRecorder(Hook):
         logits, targets = at_least_float32(inputs['logits']), inputs['targets']
         if isinstance(targets, ClassTargets):
             targets = targets.flat()
-        ranking = rank(logits, targets, module.delta)
+        ranking = build_ranking(logits, targets, module.delta)
         neg_index = torch.empty(0, dtype=torch.long) if ranking is None else ranking.neg_index
         place = {'epoch': runner.epoch + 1, 'step': runner.iter + 1}
         kind = {'loss': name, 'type': type(module).__name__, 'delta': module.delta}

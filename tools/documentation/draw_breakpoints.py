@@ -20,8 +20,8 @@ sys.path.insert(0, str(ROOT))
 from mmdet_alrp.atomic_write import atomic_write
 from mmdet_alrp.ranking import (
     average_precision_loss,
+    build_ranking,
     interpolated_average_precision_terms,
-    rank,
 )
 
 POSITIVES = (-1.2, 0.4, 1.0)  # logits
@@ -58,7 +58,7 @@ def draw_gradient(
     axes: Axes, grid: np.ndarray, logits: torch.Tensor, targets: torch.Tensor
 ) -> None:
     """Draw the gradient that each negative gets, and the straight lines that they lie on."""
-    ranking = rank(logits, targets, DELTA)
+    ranking = build_ranking(logits, targets, DELTA)
     terms = interpolated_average_precision_terms(ranking)
     share = (terms.errors / terms.normalizer / ranking.num_fp).numpy()
     steps = np.clip((grid[:, None] - np.array(POSITIVES)) / (2 * DELTA) + 0.5, 0, 1)
@@ -74,7 +74,7 @@ def draw_gradient(
 def draw(out: Path) -> None:
     """Write the drawing; there is no half of it."""
     logits, targets = example()
-    bins = rank(logits, targets, DELTA).bins
+    bins = build_ranking(logits, targets, DELTA).bins
     edges = bins.edges.numpy()
     mass, _ = bins.histogram(bins.locate(logits[targets == 0]))
     grid = np.linspace(-3.6, 2.8, 641)

@@ -97,7 +97,7 @@ def recording(
         yield recorders
 
 
-class Gathered(NamedTuple):
+class RecordedBatch(NamedTuple):
     """Predictions and targets of all priors of a batch, as the ranking sees them.
 
     Attributes:
@@ -123,7 +123,7 @@ class Gathered(NamedTuple):
     num_images: int = 1
 
 
-def gather(cls_recorder: LossRecorder, box_recorder: LossRecorder) -> Gathered:
+def join_records(cls_recorder: LossRecorder, box_recorder: LossRecorder) -> RecordedBatch:
     """Join the calls of both losses.
 
     Args:
@@ -151,11 +151,11 @@ def gather(cls_recorder: LossRecorder, box_recorder: LossRecorder) -> Gathered:
                 f'{tuple(scores.shape)}, {tuple(labels.shape)} and {tuple(weights.shape)}'
             )
         parts.append((scores, labels, weights))
-    gathered = Gathered(*(cat(column) for column in zip(*parts, strict=True)))
+    recorded = RecordedBatch(*(cat(column) for column in zip(*parts, strict=True)))
     if not box_recorder.calls:
-        return gathered
+        return recorded
     preds, targets, _, priors = zip(*box_recorder.calls, strict=True)
-    return gathered._replace(
+    return recorded._replace(
         bbox_pred=cat(preds),
         bbox_targets=cat(targets),
         priors=None if priors[0] is None else cat(priors),

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmdet_alrp.ranking import at_least_float32
 
-from .loss_recorder import gather, recording
+from .loss_recorder import join_records, recording
 from .ranking_head_mixin import RankingHeadMixin
 
 # Why no ranking fits a head, by the name of the head or of a parent.
@@ -107,19 +107,19 @@ class RankingDETRHeadMixin(RankingHeadMixin):
             _, loss_bbox, _ = super().loss_by_feat_single(
                 cls_scores, bbox_preds, batch_gt_instances, batch_img_metas
             )
-        gathered = gather(*recorders)
+        recorded = join_records(*recorders)
         are_proposals = len(self._rankings) >= self._num_layers
         if are_proposals and self.class_agnostic_proposals:
             # One class: an object is 0 and the background 1, however many classes the head has.
-            gathered = gathered._replace(
-                cls_score=gathered.cls_score[:, :1], labels=gathered.labels.clamp(max=1)
+            recorded = recorded._replace(
+                cls_score=recorded.cls_score[:, :1], labels=recorded.labels.clamp(max=1)
             )
         if self.loss_cls.scope == 'image':
             num_images, num_queries = cls_scores.shape[:2]
             images = torch.arange(num_images, dtype=torch.int16, device=cls_scores.device)
             images = images.repeat_interleave(num_queries)
-            gathered = gathered._replace(images=images, num_images=num_images)
-        ranked = self.rank(gathered)
+            recorded = recorded._replace(images=images, num_images=num_images)
+        ranked = self.ranking_losses(recorded)
         loss_cls, loss_iou = ranked.pop('loss_cls'), ranked.pop('loss_bbox')
         self._rankings.append(ranked)
         self._finite.append(self.last_losses_finite)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmdet_alrp.ranking import at_least_float32
 
-from ..dense_heads.loss_recorder import gather, recording
+from ..dense_heads.loss_recorder import join_records, recording
 from ..dense_heads.ranking_head_mixin import RankingHeadMixin, check_pos_weight, zero_of
 
 
@@ -97,13 +97,13 @@ class RankingBBoxHeadMixin(RankingHeadMixin):
             )
             if not len(rois):  # then the parent has no use for its losses
                 self.loss_cls(cls_score, labels, label_weights)
-        gathered = gather(*recorders)
+        recorded = join_records(*recorders)
         if self.loss_cls.scope == 'image':
             images = rois[:, 0].short()
             # Waits for the device only where a head is called without loss_and_target.
             num_images = self._num_images or int(images.max()) + 1
-            gathered = gathered._replace(images=images, num_images=num_images)
-        losses.update(self.rank(gathered))
+            recorded = recorded._replace(images=images, num_images=num_images)
+        losses.update(self.ranking_losses(recorded))
         losses['loss_bbox'] = losses['loss_bbox'] + zero_of([bbox_pred])
         return losses
 

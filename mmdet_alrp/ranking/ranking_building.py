@@ -8,14 +8,14 @@ from torch import Tensor
 
 from .checks import check_options, check_pos_values, check_ranking, checked_labels
 from .class_targets import ClassTargets
-from .frame import at_least_float32
+from .collectives import Processes
+from .error_driven import at_least_float32
 from .fused import FusedRanking
 from .fused_passes import fuses
-from .processes import Processes
 from .relations import Ranking, RankingOptions
 
 
-def rank(
+def build_ranking(
     logits: Tensor,
     targets: Tensor | ClassTargets,
     delta: float,
@@ -62,7 +62,7 @@ def rank(
     return Ranking(at_least_float32(logits), targets, delta, pos_index, options, processes)
 
 
-def rank_by_iou(
+def build_ranking_by_iou(
     logits: Tensor,
     targets: Tensor | ClassTargets,
     ious: Tensor,
@@ -79,11 +79,12 @@ def rank_by_iou(
         targets: 1 positive, 0 negative, -1 ignored, integer, shape (n,); or class indices.
         ious: Labels of the positives in the order of ``targets``, in [0, 1], shape (num_pos,).
         delta: Half-width of the smoothed step, in logits; 0 gives the hard step.
-        options: As in :func:`rank`.
-        **pos_values: As in :func:`rank`; one value for each positive of ``targets``.
+        options: As in :func:`build_ranking`.
+        **pos_values: As in :func:`build_ranking`; one value for each positive of ``targets``.
 
     Returns:
-        The ranking, as of :func:`rank`, and the labels of its positives, shape (num_local,).
+        The ranking, as of :func:`build_ranking`, and the labels of its positives, shape
+        (num_local,).
 
     Raises:
         ValueError: As :func:`rank_sort_loss`.
@@ -102,4 +103,4 @@ def rank_by_iou(
         else:
             targets = targets.index_fill(0, pos_index, 0).index_fill(0, pos_index[hits], 1)
         ious = ious[hits]
-    return rank(logits, targets, delta, options), ious
+    return build_ranking(logits, targets, delta, options), ious
