@@ -1,4 +1,4 @@
-"""Ranking losses in pure PyTorch: AP, aLRP, NDCG and Rank & Sort over one common frame."""
+"""Ranking losses in pure PyTorch: AP, aLRP, NDCG and Rank & Sort with one error-driven update."""
 
 from .box_means import weighted_box_mean
 from .class_targets import ClassTargets

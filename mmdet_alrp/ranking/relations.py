@@ -1,4 +1,4 @@
-"""Who stands above whom: ranks, false positives above, and the error distribution."""
+"""Ranks and false-positive counts of every positive in a batch, and the error distribution."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .step_sums import Located, StepBins
 
 @dataclass(frozen=True)
 class RankingOptions:
-    """What is ranked with what, and how errors are spread.
+    """Options of a ranking: over what it runs, and how errors are shared among negatives.
 
     Attributes:
         error_skew: Exponent g >= 0 of ``p(j | i) ~ sigmoid(s_j)^g H(x_ij)``. 0 is the published
@@ -37,10 +37,11 @@ class RankingOptions:
 
 
 class Ranking:
-    """Rankings of positives and negatives; nothing in it is connected to the autograd graph.
+    """Ranks and false-positive counts of every positive in a batch, without an autograd graph.
 
-    Usually it is one ranking. With ``options.images`` it is one an image, and with
-    ``options.group`` the positives are those of all processes, while negatives stay where they are.
+    :func:`build_ranking` makes one. Usually it is one ranking. With ``options.images`` it is one an
+    image, and with ``options.group`` the positives are those of all processes, while negatives stay
+    where they are.
 
     Args:
         logits: float32 or float64, shape (n,).
@@ -161,7 +162,7 @@ class Ranking:
 
     @property
     def normalizer(self) -> Tensor | float:
-        """Z of a mean over positives: their number, times that of the images if these are apart."""
+        """Z of a mean over the positives: their number, or (num_pos,) for a ranking an image."""
         if self.pos_images is None:
             return float(self.num_pos)
         return self.sum_by_image(torch.ones_like(self.pos_logits)) * self._num_rankings

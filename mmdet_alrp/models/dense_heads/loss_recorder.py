@@ -1,4 +1,4 @@
-"""Notes what a head hands to its losses, in place of computing them."""
+"""Records what a head passes to its losses, instead of computing them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Call(NamedTuple):
 
 
 class LossRecorder(nn.Module):
-    """Stands in for a loss while a head's own loss code runs.
+    """Replaces a loss while a head's own loss code runs, and records its calls.
 
-    Called as the loss, it notes the arguments and returns a zero without a graph. Whatever
-    else the head asks the loss for (``use_sigmoid``, ``get_accuracy``) comes from the loss itself.
+    A call returns a zero without a graph. Whatever else the head asks the loss for
+    (``use_sigmoid``, ``get_accuracy``) comes from the loss itself.
 
     Args:
-        loss: The loss that it stands in for.
+        loss: The loss that it replaces.
     """
 
     def __init__(self, loss: nn.Module) -> None:
@@ -56,18 +56,18 @@ class LossRecorder(nn.Module):
         priors: Tensor | None = None,
         **kwargs: Any,
     ) -> Tensor:
-        """Note a call; averaging factors and reductions are of no use to a ranking."""
+        """Record a call; averaging factors and reductions are of no use to a ranking."""
         self.calls.append(Call(pred, target, weight, priors))
         return pred.new_zeros(())
 
 
 @contextmanager
 def replaced(head: nn.Module, **modules: nn.Module) -> Iterator[None]:
-    """Let other modules stand in for some of a head's for a while.
+    """Replace some modules of a head inside of a ``with`` block.
 
     Args:
         head: The head; it has its own modules again afterwards.
-        **modules: What stands in, by the name of the attribute.
+        **modules: Replacements by the name of the attribute.
     """
     own = {name: getattr(head, name) for name in modules}
     try:
@@ -83,7 +83,7 @@ def replaced(head: nn.Module, **modules: nn.Module) -> Iterator[None]:
 def recording(
     head: nn.Module, box_loss: str = 'loss_bbox'
 ) -> Iterator[tuple[LossRecorder, LossRecorder]]:
-    """Let recorders stand in for ``loss_cls`` and the box loss of a head for a while.
+    """Record the calls of ``loss_cls`` and the box loss of a head inside of a ``with`` block.
 
     Args:
         head: The head; it has its own losses again afterwards.
@@ -124,11 +124,11 @@ class RecordedBatch(NamedTuple):
 
 
 def join_records(cls_recorder: LossRecorder, box_recorder: LossRecorder) -> RecordedBatch:
-    """Join the calls of both losses.
+    """Join the recorded calls of both losses.
 
     Args:
-        cls_recorder: What stood in for ``loss_cls``.
-        box_recorder: What stood in for ``loss_bbox``; it need not have been called.
+        cls_recorder: Recorder of ``loss_cls``.
+        box_recorder: Recorder of ``loss_bbox``; it need not have been called.
 
     Returns:
         All priors in the order of the calls; ``images`` is still None.

@@ -1,4 +1,4 @@
-"""What every head with a ranking loss shares: from its own loss code to a ranking of the batch."""
+"""The mixin that trains a head of MMDetection by a ranking loss."""
 
 from __future__ import annotations
 
@@ -20,12 +20,16 @@ STEPS_WITHOUT_POSITIVES = 50  # in a row, before a head says so
 
 
 class RankingHeadMixin:
-    """Ranks all predictions of a batch in one ranking.
+    """Mixin; must come first: ``class MyHead(RankingHeadMixin, FCOSHead)``.
 
-    Stands before an MMDetection head in the bases of a class; the head's ``loss_cls`` is one of
-    this package's ranking losses. The head's own ``loss_by_feat`` runs as it is, except that the
-    two losses that it calls, ``loss_cls`` and ``loss_bbox``, only note what they are given. All of
-    that is then ranked together. Other losses of the head (centerness, DFL) stay.
+    It ranks all predictions of a batch together. The head's ``loss_cls`` is one of this package's
+    ranking losses. The head's own ``loss_by_feat`` runs unchanged, except that ``loss_cls`` and
+    ``loss_bbox`` only record what they are called with. The recorded predictions are then ranked.
+    Other losses of the head (centerness, DFL) stay.
+
+    Args:
+        *args: Positional arguments of the head.
+        **kwargs: Keyword arguments of the head, with a ranking loss as ``loss_cls``.
 
     Attributes:
         last_losses_finite: Whether all logits and both losses of the last step were finite, a
@@ -70,8 +74,8 @@ class RankingHeadMixin:
 
         Args:
             cls_scores: Logits of each level, shape (num_images, num_priors * num_classes, H, W).
-            *args: As the parent head takes them.
-            **kwargs: As the parent head takes them.
+            *args: Further arguments of the head's own ``loss_by_feat``.
+            **kwargs: Further keyword arguments of the head's own ``loss_by_feat``.
 
         Returns:
             ``loss_cls`` and ``loss_bbox``, the parent's other losses, and what the ranking loss
@@ -131,9 +135,9 @@ class RankingHeadMixin:
         """Turn predictions and targets of positives into what ``loss_bbox`` compares.
 
         Args:
-            bbox_pred: As the head handed them to its box loss, shape (num_pos, box_dim).
-            bbox_targets: Likewise.
-            priors: Priors of the positives if the predictions are not decoded yet, rows as there.
+            bbox_pred: Predictions that the head passed to its box loss, shape (num_pos, box_dim).
+            bbox_targets: Targets that the head passed to it, shape (num_pos, box_dim).
+            priors: Priors of the positives, one a row, if the predictions are not decoded yet.
 
         Returns:
             Both as ``loss_bbox`` takes them, boxes (x1, y1, x2, y2) where it compares boxes.

@@ -17,13 +17,17 @@ from ..dense_heads.ranking_head_mixin import RankingHeadMixin, check_pos_weight,
 
 
 class RankingBBoxHeadMixin(RankingHeadMixin):
-    """RankingHeadMixin for box heads: ranks all proposals and classes of a batch.
+    """Mixin for box heads; must come first: ``class MyHead(RankingBBoxHeadMixin, BBoxHead)``.
 
-    Stands before an MMDetection BBoxHead in the bases of a class. The ranking loss tells the head
-    to score each class by its own sigmoid and to leave the background out.
+    It ranks all proposals and classes of a batch together. Each class is scored by its own sigmoid,
+    and there is no column for the background.
+
+    Args:
+        *args: Positional arguments of the head.
+        **kwargs: Keyword arguments of the head, with a ranking loss as ``loss_cls``.
 
     Raises:
-        ValueError: If the head has no classifier or no box branch; otherwise as in the parent.
+        ValueError: If the head has no classifier or no box branch, or its losses do not fit.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -42,10 +46,11 @@ class RankingBBoxHeadMixin(RankingHeadMixin):
         *args: Any,
         **kwargs: Any,
     ) -> dict:
-        """Compute losses and targets, arguments as in the parent.
+        """Compute losses and targets, with the arguments of MMDetection's BBoxHead.
 
         Raises:
-            ValueError: If ``rcnn_train_cfg`` weighs positives, or as :meth:`loss`.
+            ValueError: If ``rcnn_train_cfg`` weighs positives, scores or boxes are missing, or each
+                proposal is to have a loss of its own.
         """
         check_pos_weight(type(self).__name__, rcnn_train_cfg)
         self._num_images = len(sampling_results)
@@ -67,7 +72,7 @@ class RankingBBoxHeadMixin(RankingHeadMixin):
         bbox_weights: Tensor,
         reduction_override: str | None = None,
     ) -> dict[str, Tensor]:
-        """Compute the losses of a batch, arguments as in the parent.
+        """Compute the losses of a batch, with the arguments of MMDetection's BBoxHead.
 
         The parent takes None for scores or boxes and leaves that loss out. Here scores and boxes
         are one ranking.
@@ -110,7 +115,7 @@ class RankingBBoxHeadMixin(RankingHeadMixin):
     def refine_bboxes(
         self, sampling_results: list, bbox_results: dict, batch_img_metas: list[dict]
     ) -> list[InstanceData]:
-        """Refine boxes for the next stage of a cascade, arguments as in the parent.
+        """Refine boxes for the next stage of a cascade, with the arguments of BBoxHead.
 
         Without proposals the parent refines nothing and the cascade stops; the next stages'
         parameters would then have no gradient, and other processes would wait for them.
