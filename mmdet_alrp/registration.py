@@ -82,7 +82,7 @@ PUBLISHED_NAMES = {'aLRPLoss': 'ALRPLoss', 'RSLoss': 'RankSortLoss', 'FLoss': 'F
 
 
 class StandIn:
-    """Stands in a registry for a part of this package, which it imports when it is first called.
+    """Placeholder of a part in a registry; imports the part when it is first called.
 
     Args:
         module: Where the part is.

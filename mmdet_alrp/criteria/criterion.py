@@ -1,4 +1,4 @@
-"""What all ranking criteria share: from logits, class indices and boxes to two losses."""
+"""Base of the ranking criteria: from logits, class indices and boxes to two losses."""
 
 from __future__ import annotations
 

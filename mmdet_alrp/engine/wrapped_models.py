@@ -1,4 +1,4 @@
-"""What is inside a model that MMEngine has wrapped."""
+"""Unwraps a model that MMEngine has wrapped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the guards raise."""
+"""Errors that the guards raise."""
 
 
 class GuardError(Exception):

@@ -1,4 +1,4 @@
-"""What travels between processes when they rank together: positives and small tables."""
+"""Collectives of a ranking over several processes: they exchange positives and small tables."""
 
 from __future__ import annotations
 

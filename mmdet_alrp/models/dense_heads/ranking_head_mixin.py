@@ -146,12 +146,12 @@ class RankingHeadMixin:
             bbox_pred = get_box_tensor(self.bbox_coder.decode(priors, bbox_pred))
         return bbox_pred, bbox_targets
 
-    def images_of_priors(self, cls_scores: list[Tensor], gathered_scores: Tensor) -> Tensor:
+    def images_of_priors(self, cls_scores: list[Tensor], prior_scores: Tensor) -> Tensor:
         """Return the image of each prior: MMDetection joins levels, and in each of them images.
 
         Args:
             cls_scores: Logits of each level, as ``forward`` gives them.
-            gathered_scores: Logits of all priors, shape (num_priors, num_classes).
+            prior_scores: Logits of all priors, shape (num_priors, num_classes).
 
         Returns:
             Indices of the images, shape (num_priors,).
@@ -159,18 +159,18 @@ class RankingHeadMixin:
         Raises:
             ValueError: If the head does not rank all its priors.
         """
-        num_images, num_classes = len(cls_scores[0]), gathered_scores.size(1)
-        indices = torch.arange(num_images, dtype=torch.int16, device=gathered_scores.device)
+        num_images, num_classes = len(cls_scores[0]), prior_scores.size(1)
+        indices = torch.arange(num_images, dtype=torch.int16, device=prior_scores.device)
         images = torch.cat(
             [
                 indices.repeat_interleave(level.numel() // (num_images * num_classes))
                 for level in cls_scores
             ]
         )
-        if len(images) != len(gathered_scores):
+        if len(images) != len(prior_scores):
             raise ValueError(
                 f"scope='image' needs a head that ranks all its {len(images)} priors, "
-                f'got {len(gathered_scores)}'
+                f'got {len(prior_scores)}'
             )
         return images
 

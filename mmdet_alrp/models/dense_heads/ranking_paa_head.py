@@ -58,11 +58,11 @@ class RankingPAAHead(CenternessFreeMixin, RankingHeadMixin, PAAHead):
         with replaced(self, loss_cls=self.loss_assign, loss_bbox=loss_bbox):
             return super().get_pos_loss(*args, **kwargs)
 
-    def images_of_priors(self, cls_scores: list[Tensor], gathered_scores: Tensor) -> Tensor:
+    def images_of_priors(self, cls_scores: list[Tensor], prior_scores: Tensor) -> Tensor:
         """Return the image of each prior: PAA joins images, and in each of them levels."""
         num_images = len(cls_scores[0])
-        indices = torch.arange(num_images, dtype=torch.int16, device=gathered_scores.device)
-        return indices.repeat_interleave(len(gathered_scores) // num_images)
+        indices = torch.arange(num_images, dtype=torch.int16, device=prior_scores.device)
+        return indices.repeat_interleave(len(prior_scores) // num_images)
 
     def predict_by_feat(
         self,

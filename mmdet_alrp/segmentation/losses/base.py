@@ -1,4 +1,4 @@
-"""What the segmentation losses share: MMSegmentation's call and one form of input."""
+"""Base of the segmentation losses: MMSegmentation's call and one form of input."""
 
 from __future__ import annotations
 

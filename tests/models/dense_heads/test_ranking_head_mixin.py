@@ -94,7 +94,7 @@ def test_weight_zero_takes_a_prior_out_whatever_it_is(weights, rows, targets, io
     assert set(losses) == {'loss_cls', 'loss_bbox', 'seen'}
 
 
-def test_gathered_boxes_of_half_precision_are_compared_in_float32():
+def test_recorded_boxes_of_half_precision_are_compared_in_float32():
     head = BareRankingHead()
     parts = recorded([1, 2, 2, 0], [1.0] * 4)
     head.ranking_losses(parts._replace(bbox_pred=parts.bbox_pred.half()))
