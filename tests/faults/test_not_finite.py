@@ -9,6 +9,7 @@ from tiny_runs import load_tool, write_config
 
 from mmdet_alrp.cli.exit_status import exit_status_of
 from mmdet_alrp.engine.hooks import FiniteLossHook
+from mmdet_alrp.guards.checkpoint_safety import load_safely
 from mmdet_alrp.guards.errors import NotFiniteError
 
 HOOK = {'type': 'FiniteLossHook'}
@@ -79,7 +80,7 @@ def test_nothing_is_saved_when_the_last_step_of_an_epoch_is_poisoned(tmp_path):
     with pytest.raises(NotFiniteError, match='iteration 8'):
         runner.train()
     assert [path.name for path in tmp_path.glob('*.pth')] == ['epoch_1.pth']
-    state = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)['state_dict']
+    state = load_safely(tmp_path / 'epoch_1.pth')['state_dict']
     assert all(value.isfinite().all() for value in state.values())
 
 
@@ -96,7 +97,7 @@ def test_skip_changes_nothing_in_the_step_and_goes_on(tmp_path, name, value):
     head = HEADS[name]
     assert re.search(rf'iteration 2, .*{head.path} \({name}\): {head.loss} = (nan|inf)', line)
     assert 'number 1 in a row, 1 in this run' in line
-    state = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)['state_dict']
+    state = load_safely(tmp_path / 'epoch_1.pth')['state_dict']
     assert all(value.isfinite().all() for value in state.values())
 
 

@@ -4,12 +4,12 @@ import subprocess
 import sys
 
 import pytest
-import torch
 from faulty_runs import build_runner, scenes
 from mmengine.hooks import CheckpointHook, Hook
 from tiny_detectors import detector
 from tiny_runs import REPO, one_line_error, run_here, write_config
 
+from mmdet_alrp.guards.checkpoint_safety import load_safely
 from mmdet_alrp.guards.errors import CheckpointNotSavedError
 from mmdet_alrp.guards.whole_files import WholeFileBackend
 
@@ -47,7 +47,7 @@ def names(folder):
 
 
 def assert_whole(path):
-    checkpoint = torch.load(path, weights_only=True)
+    checkpoint = load_safely(path)
     assert {'state_dict', 'meta', 'message_hub'} <= checkpoint.keys()
     return checkpoint
 
