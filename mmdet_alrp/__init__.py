@@ -1,18 +1,14 @@
 """Exact ranking-based losses and oLRP evaluation for MMDetection 3.x, and segmentation losses.
 
-Importing the package registers its parts with MMDetection and MMEngine, where MMSegmentation finds
-those for segmentation; `custom_imports` in a config does that. Where mmdet is absent only the parts
-for segmentation are registered, and without mmengine only `mmdet_alrp.ranking` is there.
-
-Where something installed does not fit, importing the package or a part that needs the stack is an
-error that says so in a line. A part that needs torch alone, such as `mmdet_alrp.ranking`, can be
-imported everywhere; what fits is registered then too.
+Importing the package tells MMEngine's registries the names of its parts; `custom_imports` in a
+config does that. A part is imported, and the stack checked, when it is first built by its name.
+`mmdet_alrp.ranking` and `mmdet_alrp.criteria` need torch alone and work on any stack.
 """
 
-from mmdet_alrp.import_reason import imported_part
-from mmdet_alrp.registration import register
+from mmdet_alrp.config_files import config_path
+from mmdet_alrp.registration import register_parts
 from mmdet_alrp.version import __version__
 
-__all__ = ['__version__']
+__all__ = ['__version__', 'config_path']
 
-register(imported_part(__name__))
+register_parts()

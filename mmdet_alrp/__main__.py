@@ -17,6 +17,8 @@ from mmdet_alrp.compatibility import (
     OPTIONAL,
     Finding,
     first_line,
+    is_importable,
+    missing_line,
     survey,
     version_key,
 )
@@ -123,11 +125,12 @@ def check_opencv() -> list[str]:
 
 def check_registration() -> list[str]:
     """Import all registered parts."""
-    from mmdet_alrp.registration import LOCATIONS
+    from mmdet_alrp.registration import PARTS
 
     problems = []
-    modules = {m for package in LOCATIONS.values() for group in package.values() for m in group}
-    for part in ['mmdet_alrp.config_scope', 'mmdet_alrp.segmentation', *sorted(modules)]:
+    seg = is_importable('mmseg')
+    modules = {module for _, module, needed, _ in PARTS if seg or 'mmseg' not in needed}
+    for part in sorted(modules):
         try:
             import_module(part)
         except Exception as error:
@@ -176,7 +179,7 @@ def report() -> int:
     findings = survey()
     problems = [finding.line() for finding in findings if finding.problem]
     problems += [
-        f'{finding.module} is missing; needed: {finding.needed}.'
+        missing_line(finding)
         for finding in findings
         if not (finding.installed or finding.problem or finding.module in OPTIONAL)
     ]

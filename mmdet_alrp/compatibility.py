@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import sys
-import warnings
 from dataclasses import dataclass, replace
 from importlib import import_module, metadata
 from importlib.util import find_spec
@@ -225,62 +224,40 @@ def is_fork(finding: Finding) -> bool:
     return finding.distribution.startswith('onedl-')
 
 
-def refuse_misfits() -> dict[str, Finding]:
-    """Examine the stack for a part that needs it.
+def refuse_misfits(*modules: str) -> None:
+    """Check what a part of this package needs beside torch.
 
-    Returns:
-        What was found, by module.
+    Args:
+        modules: Modules of the stack that must be there and fit.
 
     Raises:
-        ImportError: If something installed does not fit, with one line for each misfit. Of
-            MMSegmentation, which is optional, that is no error.
+        ImportError: If one of them, or torch, is missing or does not fit; one line for each.
     """
-    findings = {finding.module: finding for finding in survey()}
-    lines = [f.line() for f in findings.values() if f.problem and f.module not in OPTIONAL]
+    needed = [finding for finding in survey() if finding.module in ('torch', *modules)]
+    lines = [finding.line() for finding in needed if finding.problem]
+    lines += [missing_line(finding) for finding in needed if not finding.installed]
     if lines:
         raise ImportError(
             '\n'.join(
                 [
                     'mmdet_alrp does not fit what is installed here:',
-                    *lines,
+                    *dict.fromkeys(lines),
                     '`python -m mmdet_alrp` shows the whole picture.',
                 ]
             )
         )
-    return findings
 
 
-def check_stack() -> tuple[str, ...]:
-    """Return the packages with which our parts can be registered.
+def missing_line(finding: Finding) -> str:
+    """Say in one line that a module is missing, which versions fit and how to get one.
 
-    None without mmengine, else mmengine (for the segmentation parts), mmdet where mmcv is there
-    too, and mmseg. Without any of mmengine, mmcv and mmdet that is silent: the ranking core needs
-    only torch. Where some are missing a warning says what is not registered. MMSegmentation is
-    optional: one that does not fit is only warned about.
-
-    Raises:
-        ImportError: If something installed does not fit; one line for each misfit.
+    Args:
+        finding: Of a module that is not installed.
     """
-    findings = refuse_misfits()
-    for module in OPTIONAL:
-        if findings[module].problem:
-            warnings.warn(findings[module].line(), stacklevel=3)
-    absent = [module for module in OPENMMLAB if not findings[module].installed]
-    if 0 < len(absent) < len(OPENMMLAB):
-        warnings.warn(describe_absence(absent), stacklevel=3)
-    if 'mmengine' in absent:
-        return ()
-    usable = ['mmengine', *([] if absent else ['mmdet'])]
-    usable += [module for module in OPTIONAL if findings[module].fits and 'mmcv' not in absent]
-    return tuple(usable)
-
-
-def describe_absence(absent: list[str]) -> str:
-    """Say what is not registered where some modules are absent, and how to get them."""
-    wanted = ' '.join(f"'{ACCEPTED[module][0]}'" for module in absent)
-    left = '' if 'mmengine' in absent else 'mmdet_alrp.segmentation and '
+    if finding.problem:
+        return finding.line()
+    hint = f' (mmcv needs operators, {BUILD_HINT})' if finding.module == 'mmcv' else ''
     return (
-        f'{" and ".join(absent)} not found: the losses, heads, hooks, metrics and data sets for '
-        f'detection are not registered, only {left}mmdet_alrp.ranking can be used. '
-        f'Run: pip install {wanted} (mmcv needs operators, {BUILD_HINT}).'
+        f'{finding.module} is missing; needed: {finding.needed}. '
+        f"Run: pip install '{ACCEPTED[finding.module][0]}'{hint}."
     )

@@ -1,8 +1,8 @@
 """To be imported first by a part that needs MMDetection: what does not fit is an error of one line.
 
-Importing the package says so too, unless a part of it that needs torch alone was imported before.
+It comes before MMDetection's own, which is an assertion or an import deep inside of it.
 """
 
-from mmdet_alrp.compatibility import refuse_misfits
+from mmdet_alrp.compatibility import OPENMMLAB, refuse_misfits
 
-refuse_misfits()
+refuse_misfits(*OPENMMLAB)

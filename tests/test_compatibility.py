@@ -9,7 +9,7 @@ from mmdet_alrp import compatibility
 
 ROOT = Path(__file__).resolve().parent.parent
 FITTING = {'torch': '2.13.0', 'mmengine': '0.10.7', 'mmcv': '2.1.0', 'mmdet': '3.3.0'}
-ALL = ('mmengine', 'mmdet')
+STACK = ('mmengine', 'mmcv', 'mmdet')
 
 
 @pytest.fixture
@@ -51,10 +51,18 @@ def test_versions_are_ordered_as_releases():
     assert compatibility.version_key('2.2') == compatibility.version_key('2.2.0')
 
 
-def test_fitting_stack_passes(pretend, recwarn):
+def refusal(*needed: str) -> list[str]:
+    """The lines with which a part that needs these modules is refused; none where all fits."""
+    try:
+        compatibility.refuse_misfits(*needed)
+    except ImportError as error:
+        return str(error).splitlines()[1:-1]
+    return []
+
+
+def test_fitting_stack_passes(pretend):
     pretend(FITTING)
-    assert compatibility.check_stack() == ALL
-    assert not recwarn.list
+    assert refusal(*STACK) == []
 
 
 def test_maintained_forks_pass(pretend):
@@ -66,7 +74,7 @@ def test_maintained_forks_pass(pretend):
             'onedl-mmdetection': '3.5.1',
         }
     )
-    assert compatibility.check_stack() == ALL
+    assert refusal(*STACK) == []
 
 
 @pytest.mark.parametrize(
@@ -87,111 +95,85 @@ def test_maintained_forks_pass(pretend):
 )
 def test_bounds(pretend, module, version, fits):
     pretend({**FITTING, module: version})
+    lines = refusal(*STACK)
     if fits:
-        assert compatibility.check_stack() == ALL
+        assert lines == []
         return
-    with pytest.raises(ImportError) as error:
-        compatibility.check_stack()
-    lines = [line for line in str(error.value).splitlines() if line.startswith(f'{module} ')]
-    assert len(lines) == 1
-    assert version in lines[0] and 'needed: ' in lines[0] and 'pip install' in lines[0]
+    (line,) = [line for line in lines if line.startswith(f'{module} ')]
+    assert version in line and 'needed: ' in line and 'pip install' in line
 
 
 def test_every_misfit_gets_its_line(pretend):
     pretend({'torch': '1.13', 'mmengine': '0.9.0', 'mmcv': '2.2.0', 'mmdet': '3.2.0'})
-    with pytest.raises(ImportError) as error:
-        compatibility.check_stack()
-    lines = str(error.value).splitlines()
-    assert [line.split()[0] for line in lines[1:5]] == ['torch', 'mmengine', 'mmcv', 'mmdet']
+    assert [line.split()[0] for line in refusal(*STACK)] == ['torch', 'mmengine', 'mmcv', 'mmdet']
+    assert [line.split()[0] for line in refusal('mmengine')] == ['torch', 'mmengine']
 
 
 def test_missing_operators_are_a_misfit(pretend):
     pretend(FITTING, ops_problem='was installed without operators')
-    with pytest.raises(
-        ImportError, match=r'mmcv 2\.1\.0 was installed without op.*_alrp operators'
-    ):
-        compatibility.check_stack()
+    (line,) = refusal(*STACK)
+    assert line.startswith('mmcv 2.1.0 was installed without operators')
+    assert 'python -m mmdet_alrp operators' in line
 
 
 def test_mixed_families_are_a_misfit(pretend):
     versions = {name: v for name, v in FITTING.items() if name != 'mmcv'}
     pretend({**versions, 'onedl-mmcv': '2.3.6'})
-    with pytest.raises(ImportError, match=r'onedl-mmcv 2\.3\.6 does not fit mmdet 3\.3\.0'):
-        compatibility.check_stack()
-
-
-def test_no_openmmlab_at_all_is_silent(pretend, recwarn):
-    pretend({'torch': '2.13.0'})
-    assert compatibility.check_stack() == ()
-    assert not recwarn.list
+    (line,) = refusal(*STACK)
+    assert line.startswith('onedl-mmcv 2.3.6 does not fit mmdet 3.3.0')
 
 
 @pytest.mark.parametrize(
-    ('there', 'usable', 'named'),
+    ('there', 'missing'),
     [
-        (
-            ('mmengine', 'mmcv'),
-            ('mmengine',),
-            'only mmdet_alrp.segmentation and mmdet_alrp.ranking',
-        ),
-        (('mmengine', 'mmdet'), ('mmengine',), 'only mmdet_alrp.segmentation and'),
-        (('mmengine',), ('mmengine',), 'mmcv and mmdet not found'),
-        (('mmcv', 'mmdet'), (), 'only mmdet_alrp.ranking can'),
+        ((), ['mmengine', 'mmcv', 'mmdet']),
+        (('mmengine',), ['mmcv', 'mmdet']),
+        (('mmengine', 'mmcv'), ['mmdet']),
+        (('mmcv', 'mmdet'), ['mmengine']),
     ],
 )
-def test_part_of_openmmlab_warns_once(pretend, there, usable, named):
+def test_each_missing_module_gets_its_line(pretend, there, missing):
     pretend({name: FITTING[name] for name in ('torch', *there)})
-    with pytest.warns(UserWarning, match=r'not found.*pip install') as record:
-        assert compatibility.check_stack() == usable
-    assert len(record) == 1 and named in str(record[0].message)
+    lines = refusal(*STACK)
+    assert [line.split(' is missing; needed: ')[0] for line in lines] == missing
+    assert all("Run: pip install '" in line for line in lines)
+    assert refusal(*there) == []
 
 
 @pytest.mark.parametrize(
-    ('stack', 'mmseg', 'usable'),
+    ('name', 'version'),
     [
-        (('torch', 'mmengine', 'mmcv', 'mmdet'), {'mmsegmentation': '1.2.2'}, (*ALL, 'mmseg')),
-        (('torch', 'mmengine', 'mmcv'), {'mmsegmentation': '1.2.0'}, ('mmengine', 'mmseg')),
+        ('mmsegmentation', '1.1.2'),
+        ('mmsegmentation', '1.3.0'),
+        ('onedl-mmsegmentation', '1.3.0'),
+        ('onedl-mmsegmentation', '1.4.0'),  # fits, but of the other family
     ],
 )
-@pytest.mark.filterwarnings('ignore:mmdet not found')
-def test_mmsegmentation_is_used_where_it_is(pretend, stack, mmseg, usable):
-    pretend({**{name: FITTING[name] for name in stack}, **mmseg})
-    assert compatibility.check_stack() == usable
+def test_unfit_mmsegmentation_stops_nothing_but_what_needs_it(pretend, name, version):
+    pretend({**FITTING, name: version})
+    assert refusal(*STACK) == []
+    (line,) = refusal('mmengine', 'mmcv', 'mmseg')
+    assert line.startswith(f'{name} {version} does not fit')
 
 
-@pytest.mark.parametrize(
-    ('mmseg', 'line'),
-    [
-        ({'mmsegmentation': '1.1.2'}, r"mmsegmentation 1\.1\.2 does not fit; .*pip install '"),
-        ({'mmsegmentation': '1.3.0'}, r'mmsegmentation 1\.3\.0 does not fit'),
-        ({'onedl-mmsegmentation': '1.3.0'}, r'onedl-mmsegmentation 1\.3\.0 does not fit; needed'),
-        ({'onedl-mmsegmentation': '1.4.0'}, r'1\.4\.0 does not fit mmcv 2\.1\.0.*one family'),
-    ],
-)
-def test_unfit_mmsegmentation_gets_one_line_and_stops_nothing(pretend, mmseg, line):
-    pretend({**FITTING, **mmseg})
-    with pytest.warns(UserWarning, match=line) as record:
-        assert compatibility.check_stack() == ALL
-    assert len(record) == 1 and len(str(record[0].message).splitlines()) == 1
-
-
-def test_fork_of_mmsegmentation_passes(pretend):
+def test_mmsegmentation_and_its_fork_pass(pretend):
+    pretend({**FITTING, 'mmsegmentation': '1.2.2'})
+    assert refusal(*STACK, 'mmseg') == []
     onedl = {'onedl-mmengine': '0.10.12', 'onedl-mmcv': '2.3.6', 'onedl-mmdetection': '3.5.1'}
     pretend({'torch': '2.13.0', **onedl, 'onedl-mmsegmentation': '1.4.0'})
-    assert compatibility.check_stack() == (*ALL, 'mmseg')
+    assert refusal(*STACK, 'mmseg') == []
 
 
 def test_operators_matter_only_to_mmdet(pretend):
     stack = {name: version for name, version in FITTING.items() if name != 'mmdet'}
     pretend(stack, ops_problem='was installed without operators')
-    with pytest.warns(UserWarning, match='mmdet not found'):
-        assert compatibility.check_stack() == ('mmengine',)
+    assert refusal('mmengine', 'mmcv') == []
 
 
 def test_torch_must_be_there(pretend):
     pretend({})
     with pytest.raises(ImportError, match='torch is not installed'):
-        compatibility.check_stack()
+        compatibility.refuse_misfits()
 
 
 def test_source_tree_without_metadata(monkeypatch, tmp_path, pretend):
@@ -220,73 +202,6 @@ def test_ranking_core_runs_where_openmmlab_is_blocked():
     assert answer.returncode == 0, answer.stderr
     assert float(answer.stdout) == 0.0
     assert 'Warning' not in answer.stderr
-
-
-LOSSES = """
-from mmengine.registry import MODELS
-for name in ('FMeasureLoss', 'StructureLoss', 'LovaszSoftmaxLoss', 'AutoSegLoss'):
-    assert MODELS.get(name) is not None, name
-"""
-
-
-@pytest.mark.parametrize('blocked', [('mmdet',), ('mmdet', 'mmseg'), ('mmdet', 'mmseg', 'mmcv')])
-def test_segmentation_is_registered_without_mmdet(blocked):
-    answer = run_python(BLOCK.format(names=blocked) + 'import mmdet_alrp\n' + LOSSES)
-    assert answer.returncode == 0, answer.stderr
-    assert answer.stderr.count('mmdet not found') == 1
-    assert 'mmdet_alrp.segmentation and mmdet_alrp.ranking' in answer.stderr
-
-
-def test_mmsegmentation_finds_the_losses_without_mmdet():
-    answer = run_python(
-        BLOCK.format(names=('mmdet',)) + 'import mmdet_alrp\nfrom mmseg import registry\n'
-        "print(registry.MODELS.get('LovaszSoftmaxLoss'), registry.HOOKS.get('MaskCheckHook'),\n"
-        "    registry.OPTIM_WRAPPERS.get('BFloat16OptimWrapper'))"
-    )
-    assert answer.returncode == 0, answer.stderr
-    for name in ('LovaszSoftmaxLoss', 'MaskCheckHook', 'BFloat16OptimWrapper'):
-        assert name in answer.stdout
-
-
-def test_import_leaves_the_models_of_mmdet_for_later():
-    answer = run_python(
-        'import sys, mmdet_alrp\n'
-        "early = ('mmdet', 'mmseg', 'mmengine.runner',\n"
-        "    'mmcv.ops', 'matplotlib', 'py_sod_metrics', 'sklearn', 'mmdet_alrp.models')\n"
-        'print([name for name in early if name in sys.modules])\n'
-        'from mmdet.registry import DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPERS\n'
-        "print(all((MODELS.get('ALRPLoss'), MODELS.get('RankingRetinaHead'),\n"
-        "    DATASETS.get('ShapesDataset'), METRICS.get('CocoLRPMetric'),\n"
-        "    HOOKS.get('SelfBalanceHook'), OPTIM_WRAPPERS.get('BFloat16OptimWrapper'))))"
-    )
-    lines = answer.stdout.splitlines()  # onedl-mmdetection says something in between
-    assert [lines[0], lines[-1]] == ['[]', 'True'], answer.stderr
-
-
-def test_registries_that_were_used_before_the_import_learn_of_it():
-    answer = run_python(
-        "from mmdet.registry import MODELS\nMODELS.get('RetinaNet')\nimport mmdet_alrp\n"
-        "print('ALRPLoss' in MODELS, 'mmdet.ALRPLoss' in MODELS)"
-    )
-    assert answer.stdout.strip() == 'True True', answer.stderr
-
-
-def test_missing_operators_stop_the_import_in_one_clear_message():
-    answer = run_python("import sys\nsys.modules['mmcv._ext'] = None\nimport mmdet_alrp")
-    assert answer.returncode != 0
-    assert 'ImportError: mmdet_alrp does not fit' in answer.stderr
-    assert 'without operators' in answer.stderr and '-m mmdet_alrp operators' in answer.stderr
-
-
-def test_unfit_version_is_named_before_mmdet_asserts(tmp_path):
-    info = tmp_path / 'mmcv-2.2.0.dist-info'
-    info.mkdir()
-    (info / 'METADATA').write_text('Metadata-Version: 2.1\nName: mmcv\nVersion: 2.2.0\n', 'utf-8')
-    code = f'import sys\nsys.path.insert(0, {str(tmp_path)!r})\nimport mmdet_alrp'
-    answer = run_python(code)
-    assert answer.returncode != 0
-    assert 'mmcv 2.2.0 does not fit; needed: mmcv>=2.0.0rc4,<2.2' in answer.stderr
-    assert 'AssertionError' not in answer.stderr
 
 
 TWO_OPENCV = """

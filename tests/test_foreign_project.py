@@ -11,6 +11,7 @@ import torch
 from building import ROOT, run
 
 from mmdet_alrp.datasets import ShapesOptions, write_shapes
+from mmdet_alrp.guards.checkpoint_safety import load_safely
 
 BLOCK = re.compile(r'```python\n# (\S+\.py)\n(.*?)```', re.DOTALL)
 STOCK_TRAIN = Path(mmdet.__file__).parent / '.mim' / 'tools' / 'train.py'
@@ -110,7 +111,7 @@ def test_project_trains_with_the_stock_tool_and_the_installed_wheel(project, pyt
     config = 'my_alrp_retinanet.py'
     outside([python, STOCK_TRAIN, config, '--cfg-options', *options], project)
     work_dir = project / 'work_dirs' / 'my_alrp_retinanet'
-    checkpoint = torch.load(work_dir / 'epoch_1.pth', weights_only=True)
+    checkpoint = load_safely(work_dir / 'epoch_1.pth')
     assert checkpoint['meta']['dataset_meta']['classes'] == ('ellipse', 'ring')
     assert checkpoint['state_dict']['bbox_head.retina_cls.weight'].size(0) == 9 * 2
     assert checkpoint['state_dict']['bbox_head.loss_cls.balance.ratio'] != 50

@@ -1,11 +1,16 @@
-"""What an import of the package, or of a part that needs torch alone, does on which stack."""
+"""What importing the package does, and what building its parts by name does, on which stack."""
 
+import importlib
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from mmdet_alrp import registration
 
 ROOT = Path(__file__).resolve().parent.parent
 LOSS = """
@@ -20,6 +25,10 @@ print([name for name in early if name in sys.modules])
 CONFIG = """
 from mmengine.config import Config
 Config.fromstring("custom_imports = dict(imports=['mmdet_alrp'])", '.py')
+"""
+BUILD = """
+from mmengine.registry import MODELS
+MODELS.build(dict(type='ALRPLoss'))
 """
 TRACE = "import sys\nprint('mmdet was imported', file=sys.stderr)\n"
 REFUSED = "raise AssertionError('MMCV==2.2.0 is used but incompatible')\n"
@@ -66,9 +75,9 @@ def run_python(code, *paths, warnings='default'):
     )
 
 
-def last_line(answer):
+def last_lines(answer, count):
     assert answer.returncode == 0, answer.stderr
-    return answer.stdout.splitlines()[-1]
+    return answer.stdout.splitlines()[-count:]
 
 
 # A part that needs torch alone
@@ -95,42 +104,19 @@ def test_ranking_imports_no_tool_box_where_all_fits():
     assert answer.stderr == ''
 
 
-FORMS = {
-    'import {}': '',
-    'from {} import part': '',
-    "__import__('importlib').import_module('{}')": '',
-    'import {}.part': 'part',
-    'import {}.part.leaf': 'part',
-    'from {}.part.leaf import VALUE': 'part',
-    "__import__('importlib').import_module('.part.leaf', '{}')": 'part',
-    "__import__('runpy').run_module('{}')": '__main__',
-    "__import__('runpy').run_module('{}.part.leaf')": 'part',
-    'import user_of_{}': '',
-}
-
-
-@pytest.mark.parametrize('form', FORMS)
-def test_package_knows_for_which_part_it_is_imported(form, tmp_path, monkeypatch):
-    package = f'package{list(FORMS).index(form)}'
-    code = 'from mmdet_alrp.import_reason import imported_part\nPART = imported_part(__name__)\n'
-    (tmp_path / package / 'part').mkdir(parents=True)
-    (tmp_path / package / '__init__.py').write_text(code)
-    (tmp_path / package / '__main__.py').touch()
-    (tmp_path / package / 'part' / '__init__.py').touch()
-    (tmp_path / package / 'part' / 'leaf.py').write_text('VALUE = 1\n')
-    (tmp_path / f'user_of_{package}.py').write_text(f'import {package}\n')
-    monkeypatch.syspath_prepend(tmp_path)
-    exec(form.format(package), {})
-    found = sys.modules[package].PART
-    assert found == FORMS[form]
-
-
 # The package itself
 
 
+@pytest.mark.parametrize('stack', STACKS)
+def test_package_can_be_imported_on_any_stack_and_says_nothing(stack, tmp_path):
+    answer = run_python('import mmdet_alrp\nprint(1)', write_stack(tmp_path, STACKS[stack]))
+    assert (answer.stdout, answer.stderr) == ('1\n', '')
+
+
 @pytest.mark.parametrize('stack', ERRORS)
-def test_package_refuses_the_same_stack_in_one_line(stack, tmp_path):
-    starts = ['import mmdet_alrp', 'import mmdet_alrp.engine.hooks', CONFIG]
+def test_parts_refuse_a_stack_that_does_not_fit_in_one_line(stack, tmp_path):
+    parts = ['models', 'engine.hooks', 'evaluation', 'datasets']
+    starts = [*(f'import mmdet_alrp.{part}' for part in parts), CONFIG + BUILD]
     answer = run_python(
         f'import sys, traceback\nfor start in {starts!r}:\n'
         '    try: exec(start)\n'
@@ -144,28 +130,43 @@ def test_package_refuses_the_same_stack_in_one_line(stack, tmp_path):
     assert 'mmdet was imported' not in answer.stderr
 
 
-def test_parts_that_need_the_stack_refuse_it_after_one_that_does_not(tmp_path):
-    parts = ['models', 'engine.hooks', 'evaluation', 'datasets']
-    answer = run_python(
-        f'import mmdet_alrp.ranking, sys, traceback\nfor part in {parts}:\n'
-        "    try: __import__(f'mmdet_alrp.{part}')\n"
-        '    except ImportError: traceback.print_exc(file=sys.stdout)',
-        write_stack(tmp_path, STACKS['mmcv without operators']),
-    )
-    lines = answer.stdout.splitlines()
-    known = [line for line in lines if ERRORS['mmcv without operators'] in line]
-    assert len(known) == len(parts), answer.stderr
+STATE = """
+import sys
+from torch import serialization
+from mmengine.config import Config, utils
+from mmengine.registry import HOOKS, MODELS
+def state():
+    own = [{**vars(registry), '_module_dict': None} for registry in (HOOKS, MODELS)]
+    return own, dict(vars(Config)), serialization.get_safe_globals(), dict(utils.MODULE2PACKAGE)
+before = repr(state())
+import mmdet_alrp
+print(repr(state()) == before)
+early = ('mmdet', 'mmseg', 'mmcv', 'torchvision', 'mmengine.runner', 'matplotlib', 'sklearn')
+print([name for name in early if name in sys.modules])
+print([name for name in sys.modules if name.startswith('mmdet_alrp.')])
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(torch.serialization, 'get_safe_globals'), reason='this torch has no such list'
+)
+def test_import_changes_nothing_but_the_names_in_the_registries():
+    lines = last_lines(run_python(STATE), 3)
+    ours = ('config_files', 'compatibility', 'registration', 'version')
+    assert lines[:2] == ['True', '[]']
+    assert sorted(eval(lines[2])) == sorted(f'mmdet_alrp.{name}' for name in ours)
 
 
 USED = """
 from mmdet.registry import DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPERS
 from mmengine.registry import MODELS as ROOT_MODELS
 print(all([
-    'ALRPLoss' in MODELS, 'mmdet.RankingRetinaHead' in MODELS, 'LovaszSoftmaxLoss' in MODELS,
+    'ALRPLoss' in MODELS, 'RankingRetinaHead' in MODELS, 'LovaszSoftmaxLoss' in MODELS,
     'ShapesDataset' in DATASETS, 'SaliencyDataset' in DATASETS, 'CocoLRPMetric' in METRICS,
     'SODMetric' in METRICS, 'SelfBalanceHook' in HOOKS, 'BFloat16OptimWrapper' in OPTIM_WRAPPERS,
     'StructureLoss' in ROOT_MODELS,
 ]))
+print(type(MODELS.build(dict(type='aLRPLoss'))).__name__, MODELS.get('mmdet.ALRPLoss').__name__)
 """
 STARTS = {
     'config': CONFIG,
@@ -180,48 +181,97 @@ STARTS = {
 
 @pytest.mark.parametrize('start', STARTS.values(), ids=STARTS)
 def test_everything_is_registered_in_whatever_order(start):
-    assert last_line(run_python(start + USED, warnings='ignore')) == 'True'
+    lines = last_lines(run_python(start + USED, warnings='ignore'), 2)
+    assert lines == ['True', 'ALRPLoss ALRPLoss']
 
 
-def test_configs_of_the_package_and_checkpoints_are_known_after_a_part_too(tmp_path):
-    (tmp_path / 'child.py').write_text("_base_ = 'mmdet_alrp::no_such_config.py'\n")
-    answer = run_python(
-        'import mmdet_alrp.ranking\nfrom mmengine.config import Config\n'
-        f'Config.fromfile({str(tmp_path / "child.py")!r})',
-        warnings='ignore',
-    )
-    assert 'no_such_config.py' in answer.stderr and 'mmdet_alrp' in answer.stderr.splitlines()[-1]
-    code = """
-import mmdet_alrp.ranking, torch
-from mmengine.logging import HistoryBuffer
-torch.save(HistoryBuffer([1.0], [1]), PATH)
-print(torch.load(PATH, weights_only=True).mean(1))
-""".replace('PATH', repr(str(tmp_path / 'history.pth')))
-    assert last_line(run_python(code, warnings='ignore')) == '1.0'
-
-
-FOREIGN = """
+OTHERS = """
+import sys
+sys.modules.update(mmdet=None)
+import mmdet_alrp
 from mmengine.registry import MODELS, Registry
-OWN = Registry('own', parent=MODELS, scope='my_project')
-print('LovaszSoftmaxLoss' in OWN, 'LovaszSoftmaxLoss' in MODELS)
-OLD = Registry('old', parent=MODELS, scope='mmrotate')  # finds its parts by register_all_modules
-print(OLD._locations)
+from mmseg import registry
+own = Registry('own', parent=MODELS, scope='my_project')
+for each in (MODELS, own, registry.MODELS):
+    print(type(each.build(dict(type='LovaszSoftmaxLoss'))).__name__)
+print(type(registry.HOOKS.build(dict(type='MaskCheckHook'))).__name__)
+print(registry.MODELS.get('F3Head').load().__name__)
+try:
+    MODELS.build(dict(type='ALRPLoss'))
+except ImportError as error:
+    print(error)
 """
 
 
-@pytest.mark.parametrize('start', ['import mmdet_alrp', 'import mmdet_alrp.ranking'])
-def test_registry_of_a_project_finds_the_segmentation_parts(start):
-    answer = run_python(start + FOREIGN, warnings='ignore')
-    assert answer.stdout.splitlines() == ['True True', '[]'], answer.stderr
+def test_tool_boxes_and_projects_find_the_parts_without_mmdet():
+    pytest.importorskip('mmseg')
+    lines = last_lines(run_python(OTHERS), 8)
+    assert lines[:5] == [*['LovaszSoftmaxLoss'] * 3, 'MaskCheckHook', 'F3Head']
+    assert lines[6].startswith('mmdet is missing; needed: mmdet>=3.3')
+
+
+def test_a_name_that_is_taken_stays_with_its_owner():
+    code = """
+from mmengine.registry import HOOKS
+HOOKS.register_module(name='FiniteLossHook', module=dict)
+import mmdet_alrp
+print(HOOKS.get('FiniteLossHook').__name__)
+"""
+    assert last_lines(run_python(code), 1) == ['dict']
 
 
 def test_stack_that_does_not_fit_goes_on_working_beside_a_part(tmp_path):
     folder = write_stack(tmp_path, STACKS['old mmdet'])
     answer = run_python(
-        'import mmdet_alrp.ranking\nfrom mmdet.registry import HOOKS, MODELS\n'
-        "print('RetinaNet' in MODELS, 'ALRPLoss' in MODELS, 'SelfBalanceHook' in HOOKS)",
+        'import mmdet_alrp.ranking\nfrom mmdet.registry import MODELS\n'
+        "print('RetinaNet' in MODELS)\nMODELS.build(dict(type='ALRPLoss', use_sigmoid=True))",
         folder,
     )
-    assert last_line(answer) == 'True False False'
-    assert answer.stderr.count('UserWarning: mmdet_alrp does not fit') == 1
+    assert answer.stdout.splitlines()[-1] == 'True'
+    assert 'UserWarning: mmdet_alrp' not in answer.stderr
     assert ERRORS['old mmdet'] in answer.stderr
+
+
+# The table of names
+
+
+def test_table_has_every_registered_name_and_each_leads_to_its_part():
+    pytest.importorskip('mmseg')
+    listed = {(name, each) for name, _, _, names in registration.PARTS for each in names.split()}
+    for _, module, _, names in registration.PARTS:
+        assert all(registration.StandIn(module, each, ()).load() for each in names.split())
+    registered = set()
+    for tool_box in ('mmengine', 'mmdet', 'mmseg'):
+        registries = vars(importlib.import_module(f'{tool_box}.registry'))
+        for name in {name for name, _ in listed} & set(registries):
+            for key, part in registries[name].module_dict.items():
+                ours = part.__module__.startswith('mmdet_alrp.')
+                if ours and not isinstance(part, registration.StandIn):
+                    registered.add((name, key))
+    # a search brings its data set itself
+    assert registered - {('DATASETS', 'HoldOutPart')} == listed
+
+
+def test_part_stands_in_for_its_class():
+    stand_in = registration.StandIn('mmdet_alrp.datasets', 'ShapesDataset', ())
+    assert stand_in.METAINFO['classes'] == stand_in.load().METAINFO['classes']
+    assert pickle.loads(pickle.dumps(stand_in)).load() is stand_in.load()
+
+
+def test_fork_of_mmsegmentation_is_found_by_its_module(monkeypatch, tmp_path):
+    from mmengine.config import Config, utils
+
+    config = tmp_path / 'mmseg' / '.mim' / 'configs' / '_base_' / 'model.py'
+    config.parent.mkdir(parents=True)
+    config.write_text('x = 1\n')
+    (tmp_path / 'mmseg' / '__init__.py').touch()
+    (tmp_path / 'mmseg' / '.mim' / 'model-index.yml').write_text('Import: []\n')
+    (tmp_path / 'child.py').write_text("_base_ = 'mmseg::_base_/model.py'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, 'mmseg', raising=False)
+    monkeypatch.setattr(utils, 'MODULE2PACKAGE', dict(utils.MODULE2PACKAGE))
+    found = ('onedl-mmsegmentation', '1.4.0')
+    monkeypatch.setattr(registration, 'find_version', lambda module: found)
+    registration.find_fork_of_mmseg()
+    assert utils.MODULE2PACKAGE['mmseg'] == 'mmseg'
+    assert Config.fromfile(tmp_path / 'child.py').x == 1

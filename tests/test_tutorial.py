@@ -20,12 +20,6 @@ from pathlib import Path
 TRAIN_IMAGES, VAL_IMAGES, EPOCHS = 8, 3, 2
 WORK_DIR = Path('a tutorial')
 """
-# The package may be on the path without being installed; then its configs have no link.
-CONFIGS = """
-from mmdet_alrp import config_scope
-
-config_scope.CONFIGS = Path({path!r})
-"""
 
 
 def cell_of(notebook, name):
@@ -57,8 +51,6 @@ def ran(tmp_path_factory):
     settings = cell_of(notebook, 'settings')
     assert settings.metadata.tags == ['parameters']
     settings.source = SETTINGS
-    configs = cell_of(notebook, 'configs')
-    configs.source = CONFIGS.format(path=str(ROOT / 'configs')) + configs.source
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('PYTHONPATH', str(ROOT))
         patch.setenv('OMP_NUM_THREADS', '1')

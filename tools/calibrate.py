@@ -89,10 +89,10 @@ def detect(args: argparse.Namespace, folder: str) -> tuple[str, Path]:
     Raises:
         UsageError: If config, checkpoint or data are not fit for it.
     """
-    from mmdet_alrp.engine.output_checks import check_place
-    from mmdet_alrp.engine.run_config import load_config
-    from mmdet_alrp.engine.run_options import add_common_options
-    from mmdet_alrp.engine.validation_detections import detect_validation_images
+    from mmdet_alrp.cli.output_checks import check_place
+    from mmdet_alrp.cli.run_config import load_config
+    from mmdet_alrp.cli.run_options import add_common_options
+    from mmdet_alrp.cli.validation_detections import detect_validation_images
 
     parser = OneLineParser(prog='calibrate.py')
     add_common_options(parser)

@@ -27,9 +27,9 @@ from mmengine.utils import digit_version
 from torch import Tensor, nn
 
 import mmdet_alrp  # noqa: F401 - registers the heads of the configs and the safe classes
-from mmdet_alrp.drafts import draft_of
-from mmdet_alrp.engine.checkpoint_files import check_checkpoint
-from mmdet_alrp.engine.checkpoint_safety import load_safely
+from mmdet_alrp.atomic_write import atomic_write
+from mmdet_alrp.cli.checkpoint_files import check_checkpoint
+from mmdet_alrp.guards.checkpoint_safety import load_safely
 
 # Predictors that MMDetection 3 knows under another name
 RENAMED = ((re.compile(r'^bbox_head\.fovea_(cls|reg)\.'), r'bbox_head.conv_\1.'),)
@@ -224,7 +224,7 @@ def save(content: dict, path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft_of(path) as draft, open(draft, 'wb') as file:
+        with atomic_write(path) as draft, open(draft, 'wb') as file:
             torch.save(content, file)
     except OSError as error:
         raise UsageError(f'{path} cannot be written: {error.strerror}') from None

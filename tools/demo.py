@@ -42,12 +42,12 @@ from analysis.plot_training import plot_training
 from analysis.tracked_run import TrackedRun
 from mmengine.config import Config
 
+from mmdet_alrp.atomic_write import atomic_write
 from mmdet_alrp.calibration import CalibrationError, write_calibration
 from mmdet_alrp.calibration.calibrators import check_method
+from mmdet_alrp.cli.exit_status import exit_status_of
 from mmdet_alrp.datasets import ShapesOptions, write_shapes
-from mmdet_alrp.drafts import draft_of
 from mmdet_alrp.engine.bfloat16 import cpu_has_bfloat16
-from mmdet_alrp.engine.exit_status import exit_status_of
 from mmdet_alrp.evaluation import evaluate_lrp
 from mmdet_alrp.evaluation.coco_files import CocoFileError, read_detections, read_ground_truth
 from mmdet_alrp.evaluation.lrp_plots import save_plots
@@ -211,7 +211,7 @@ def write_report(columns: list[tuple[str, RunFigures]], path: Path) -> None:
     print(f'\n{plain_table(rows)}\n')
     print('\n'.join(notes))
     text = '\n'.join(f'- {note}' for note in notes)
-    with draft_of(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text(
             f'# aLRP and focal loss on the drawn shapes\n\n{markdown_table(rows)}\n\n'
             f'Validation images; oLRP at IoU 0.5.\n\n{text}\n',

@@ -20,8 +20,8 @@ try:
     import cv2
     import numpy as np
 
+    from mmdet_alrp.atomic_write import atomic_write
     from mmdet_alrp.command_line import OneLineParser, UsageError, fail
-    from mmdet_alrp.drafts import draft_of
     from mmdet_alrp.segmentation.evaluation import (
         average_scores,
         curves_of,
@@ -203,7 +203,7 @@ def write_figures(path: Path, figures: dict[str, dict[str, float]]) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(figures, indent=2, ensure_ascii=False) + '\n'
-    with draft_of(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text(text, encoding='utf-8')
 
 

@@ -21,10 +21,10 @@ except ModuleNotFoundError as missing:
 
 from mmengine.config import Config
 
-from mmdet_alrp.engine.exit_status import exit_status_of
-from mmdet_alrp.engine.input_checks import check_data
-from mmdet_alrp.engine.run_config import load_config
-from mmdet_alrp.engine.run_options import ConfigOptions
+from mmdet_alrp.cli.exit_status import exit_status_of
+from mmdet_alrp.cli.input_checks import check_data
+from mmdet_alrp.cli.run_config import load_config
+from mmdet_alrp.cli.run_options import ConfigOptions
 from mmdet_alrp.segmentation.search import SearchSpace, prepare_proxy
 from mmdet_alrp.segmentation.search.outputs import write_found, write_pictures
 from mmdet_alrp.segmentation.search.plan import SearchPlan

@@ -28,26 +28,26 @@ from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
 from mmengine.runner import Runner
 
+from mmdet_alrp.atomic_write import atomic_write
 from mmdet_alrp.calibration import CalibrationError, read_calibration
-from mmdet_alrp.drafts import draft_of
-from mmdet_alrp.engine.checkpoint_files import check_checkpoint
-from mmdet_alrp.engine.exit_status import exit_status_of
-from mmdet_alrp.engine.input_checks import check_data
-from mmdet_alrp.engine.launch import prepare_launch
-from mmdet_alrp.engine.output_checks import check_place
-from mmdet_alrp.engine.run_config import load_config
-from mmdet_alrp.engine.run_options import add_common_options
-from mmdet_alrp.engine.runner_building import build_loops, build_runner
-from mmdet_alrp.engine.score_calibration import score_map_of_labels
-from mmdet_alrp.engine.score_thresholds import thresholds_of_labels
-from mmdet_alrp.engine.segmentation_runs import (
+from mmdet_alrp.cli.checkpoint_files import check_checkpoint
+from mmdet_alrp.cli.exit_status import exit_status_of
+from mmdet_alrp.cli.input_checks import check_data
+from mmdet_alrp.cli.launch import prepare_launch
+from mmdet_alrp.cli.output_checks import check_place
+from mmdet_alrp.cli.run_config import load_config
+from mmdet_alrp.cli.run_options import add_common_options
+from mmdet_alrp.cli.runner_building import build_loops, build_runner
+from mmdet_alrp.cli.segmentation_runs import (
     augment_masks,
     draw_masks,
     is_segmentation,
     refuse_detection_options,
 )
-from mmdet_alrp.engine.submission import Submission
-from mmdet_alrp.engine.weight_checks import check_weights
+from mmdet_alrp.cli.submission import Submission
+from mmdet_alrp.cli.weight_checks import check_weights
+from mmdet_alrp.engine.score_calibration import score_map_of_labels
+from mmdet_alrp.engine.score_thresholds import thresholds_of_labels
 from mmdet_alrp.evaluation.threshold_files import ThresholdError, read_thresholds
 
 TTA_META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')
@@ -237,7 +237,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with contextlib.ExitStack() as stack:
         if args.out is not None:
             writes = is_main_process()
-            path = stack.enter_context(draft_of(args.out)) if writes else args.out
+            path = stack.enter_context(atomic_write(args.out)) if writes else args.out
             collect_predictions(runner, str(path))
         runner.test()
     if submission is not None and (line := submission.write()):

@@ -18,14 +18,15 @@ except ModuleNotFoundError as missing:
 
 from mmengine.config import Config
 
-from mmdet_alrp.engine.checkpoint_files import check_checkpoint, check_last_checkpoint
-from mmdet_alrp.engine.exit_status import exit_status_of
-from mmdet_alrp.engine.input_checks import check_data
-from mmdet_alrp.engine.launch import prepare_launch
-from mmdet_alrp.engine.run_config import load_config, use_backbone_weights, use_mixed_precision
-from mmdet_alrp.engine.run_options import add_common_options
-from mmdet_alrp.engine.runner_building import build_loops, build_runner
-from mmdet_alrp.engine.weight_checks import bare_detector, check_weights
+from mmdet_alrp.cli.checkpoint_files import check_checkpoint, check_last_checkpoint
+from mmdet_alrp.cli.exit_status import exit_status_of
+from mmdet_alrp.cli.input_checks import check_data
+from mmdet_alrp.cli.launch import prepare_launch
+from mmdet_alrp.cli.run_config import load_config, use_backbone_weights, use_mixed_precision
+from mmdet_alrp.cli.run_options import add_common_options
+from mmdet_alrp.cli.runner_building import build_loops, build_runner
+from mmdet_alrp.cli.weight_checks import check_weights
+from mmdet_alrp.engine.wrapped_models import bare_detector
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

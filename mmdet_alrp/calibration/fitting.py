@@ -102,11 +102,11 @@ def fit_calibration(
     class_agnostic: bool = False,
     iou_type: str = 'bbox',
 ) -> Calibration:
-    """Fit the maps of all classes.
+    """Fit maps from scores to expected IoUs, one to each class.
 
     Args:
         classes: Detections of held-out images.
-        method: One of :data:`~.calibrators.METHODS`.
+        method: 'isotonic', 'platt', 'linear' or 'temperature'.
         class_agnostic: Whether all classes get one map.
         iou_type: Kind of the IoUs of ``classes``.
 
@@ -150,8 +150,8 @@ def cross_fit(
 
     Args:
         folds: The classes, in one order, of each part of the images; at least two.
-        method: As in :func:`fit_calibration`.
-        class_agnostic: As in :func:`fit_calibration`.
+        method: 'isotonic', 'platt', 'linear' or 'temperature'.
+        class_agnostic: Fit one map to all classes together instead of one to each.
 
     Returns:
         Report on the calibrated detections of all folds together.

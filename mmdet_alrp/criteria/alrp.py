@@ -18,12 +18,18 @@ class ALRPCriterion(BalancedCriterion):
     Args:
         delta: Half-width of the smoothed step, in logits.
         tau: IoU from which a box counts as a true positive: the assigner's positive threshold.
-        self_balance: As :class:`BalancedCriterion`.
-        **kwargs: ``initial_ratio`` and ``balance_every`` as :class:`BalancedCriterion`; ``scope``,
-            ``error_skew``, ``loss_weight`` and ``box_loss`` as :class:`RankingCriterion`.
+        self_balance: Let the weight of the box loss follow the course of training; False keeps it
+            at ``initial_ratio``.
+        **kwargs: ``initial_ratio``, weight of the box loss in the first period (None is 50 with and
+            1 without self-balancing); ``balance_every``, which sets the ratio every so many calls
+            in training, without a hook; ``scope``, what is one ranking: 'process' (default),
+            'image' or 'global'; ``error_skew``, exponent of the error distribution (0 as
+            published); ``loss_weight``, factor of both losses (1); ``box_loss``, how boxes are
+            compared: 'iou', 'giou' (default), 'diou' or 'ciou'.
 
     Raises:
-        ValueError: If ``tau`` is outside [0, 1); else as :class:`BalancedCriterion`.
+        ValueError: If an argument is out of its range or unknown, such as a ``tau`` outside [0, 1).
+        TypeError: If a keyword is not one of these.
 
     Reference:
         Oksuz et al., NeurIPS 2020, arXiv:2009.13592.

@@ -24,9 +24,13 @@ class APCriterion(BalancedCriterion):
         delta: Half-width of the smoothed step, in logits.
         interpolated: Take for each positive the best precision among the positives scored at or
             below it, as published; False takes its own precision.
-        **kwargs: ``self_balance`` (False), ``initial_ratio`` and ``balance_every`` as
-            :class:`BalancedCriterion`; ``scope``, ``error_skew``, ``loss_weight`` and ``box_loss``
-            as :class:`RankingCriterion`.
+        **kwargs: ``self_balance``, whether a ratio that follows the training multiplies the box
+            loss (False); ``initial_ratio``, weight of the box loss in the first period (None is 50
+            with and 1 without self-balancing); ``balance_every``, which sets the ratio every so
+            many calls in training, without a hook; ``scope``, what is one ranking: 'process'
+            (default), 'image' or 'global'; ``error_skew``, exponent of the error distribution (0 as
+            published); ``loss_weight``, factor of both losses (1); ``box_loss``, how boxes are
+            compared: 'iou', 'giou' (default), 'diou' or 'ciou'.
 
     Reference:
         Chen et al., CVPR 2019, arXiv:1904.06373; with other box losses and self-balancing: Oksuz
@@ -50,9 +54,14 @@ class NDCGCriterion(BalancedCriterion):
     """Normalised Discounted Cumulative Gain Loss; the box loss is its mean over the positives.
 
     Args:
-        **kwargs: ``delta`` (1), ``scope``, ``error_skew``, ``loss_weight`` and ``box_loss`` as
-            :class:`RankingCriterion`; ``self_balance`` (False), ``initial_ratio`` and
-            ``balance_every`` as :class:`BalancedCriterion`.
+        **kwargs: ``delta``, half-width of the smoothed step in logits (1); ``self_balance``,
+            whether a ratio that follows the training multiplies the box loss (False);
+            ``initial_ratio``, weight of the box loss in the first period (None is 50 with and 1
+            without self-balancing); ``balance_every``, which sets the ratio every so many calls in
+            training, without a hook; ``scope``, what is one ranking: 'process' (default), 'image'
+            or 'global'; ``error_skew``, exponent of the error distribution (0 as published);
+            ``loss_weight``, factor of both losses (1); ``box_loss``, how boxes are compared: 'iou',
+            'giou' (default), 'diou' or 'ciou'.
 
     Reference:
         Oksuz et al., NeurIPS 2020, arXiv:2009.13592, Appendix on ranking measures.

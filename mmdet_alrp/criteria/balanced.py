@@ -16,7 +16,7 @@ from .self_balance import SelfBalance
 class BalancedCriterion(RankingCriterion):
     """A criterion whose box loss is multiplied by a self-balance ratio.
 
-    A subclass says in ``_parts`` what its classification and its box loss are.
+    A subclass returns its classification and its box loss from ``_parts``.
 
     Args:
         self_balance: Let the ratio follow the course of training; False keeps it fixed.
@@ -25,11 +25,14 @@ class BalancedCriterion(RankingCriterion):
         balance_every: Set the ratio every so many calls in training, without a hook; None leaves
             it to :class:`~mmdet_alrp.engine.hooks.SelfBalanceHook` or to calls of
             ``balance.end_period``.
-        **kwargs: As :class:`RankingCriterion`.
+        **kwargs: ``delta``, half-width of the smoothed step in logits (1); ``scope``, what is one
+            ranking: 'process' (default), 'image' or 'global'; ``error_skew``, exponent of the error
+            distribution (0 as published); ``loss_weight``, factor of both losses (1); ``box_loss``,
+            how boxes are compared: 'iou', 'giou' (default), 'diou' or 'ciou'.
 
     Raises:
-        ValueError: If ``initial_ratio`` or ``balance_every`` is not positive, or ``balance_every``
-            comes without ``self_balance``; else as :class:`RankingCriterion`.
+        ValueError: If ``initial_ratio`` or ``balance_every`` is not positive, ``balance_every``
+            comes without ``self_balance``, or another argument is out of its range or unknown.
     """
 
     def __init__(

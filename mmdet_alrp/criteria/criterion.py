@@ -1,4 +1,4 @@
-"""What all ranking criteria share: from logits, class indices and boxes to two losses."""
+"""Base of the ranking criteria: from logits, class indices and boxes to two losses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmdet_alrp.ranking import (
     Ranking,
     RankingOptions,
     at_least_float32,
-    rank,
+    build_ranking,
     zero_loss,
 )
 
@@ -24,7 +24,7 @@ SCOPES = ('process', 'image', 'global')
 
 
 class RankedLosses(NamedTuple):
-    """What a criterion returns.
+    """Losses and figures that a criterion returns.
 
     Attributes:
         loss_cls: Weighted classification loss, a scalar.
@@ -40,7 +40,7 @@ class RankedLosses(NamedTuple):
 
 
 class PositiveBoxes(NamedTuple):
-    """What was measured on the boxes of the positives, in their order.
+    """Losses, IoUs and scores of the boxes of the positives, in the order of the positives.
 
     Attributes:
         losses: Unreduced box losses, shape (num_pos,).
@@ -57,7 +57,7 @@ class PositiveBoxes(NamedTuple):
 class RankingCriterion(nn.Module):
     """Base of the ranking criteria: ranks all predictions of a batch and measures its boxes.
 
-    A subclass says in ``_losses`` what it makes of a ranking.
+    A subclass turns a ranking into losses in ``_losses``.
 
     Args:
         delta: Half-width of the smoothed step, in logits; 0 gives the hard step.
@@ -161,7 +161,7 @@ class RankingCriterion(nn.Module):
         images: Tensor | None = None,
         num_images: int | None = None,
     ) -> RankedLosses:
-        """Rank logits one by one, with boxes that were measured elsewhere.
+        """Rank flattened logits, with boxes that were measured elsewhere.
 
         Args:
             logits: Scores before the sigmoid, shape (n,).
@@ -173,12 +173,13 @@ class RankingCriterion(nn.Module):
             num_images: Number of images; needed with ``scope='image'``.
 
         Returns:
-            As :meth:`forward`.
+            ``loss_cls`` and ``loss_bbox``, to be added up and trained, and figures to log. Without
+            a positive both losses are 0 and still connected to ``logits`` and ``boxes``.
 
         Raises:
-            TypeError: If ``images`` is missing; else as
-                :func:`mmdet_alrp.ranking.average_precision_loss`.
-            ValueError: As :func:`mmdet_alrp.ranking.average_precision_loss`.
+            TypeError: If ``images`` is missing, ``logits`` is not floating point, or ``targets`` or
+                ``images`` is not an integer tensor.
+            ValueError: If shapes disagree.
         """
         group = True if self.scope == 'global' and _world_size() > 1 else None
         if self.scope != 'image':
@@ -209,7 +210,7 @@ class RankingCriterion(nn.Module):
         boxes: PositiveBoxes,
     ) -> RankedLosses:
         """Rank and make the losses, without ``loss_weight``."""
-        ranking = rank(logits, targets, self.delta, options, box_losses=boxes.losses)
+        ranking = build_ranking(logits, targets, self.delta, options, box_losses=boxes.losses)
         if ranking is None:
             return self._losses_without_positives(logits, boxes.losses)
         losses = self._losses(logits, ranking, boxes.losses, boxes.ious)

@@ -10,7 +10,7 @@ from torch import Tensor
 from mmdet_alrp.ranking import (
     ClassTargets,
     RankingOptions,
-    rank_by_iou,
+    build_ranking_by_iou,
     rank_sort_losses,
     weighted_box_mean,
     zero_loss,
@@ -30,8 +30,10 @@ class RankSortCriterion(RankingCriterion):
     Args:
         delta: Half-width of the smoothed step, in logits.
         score_weighted_boxes: Weigh boxes by their scores, as published; False takes a plain mean.
-        **kwargs: ``scope``, ``error_skew``, ``loss_weight`` and ``box_loss`` as
-            :class:`RankingCriterion`.
+        **kwargs: ``scope``, what is one ranking: 'process' (default), 'image' or 'global';
+            ``error_skew``, exponent of the error distribution (0 as published); ``loss_weight``,
+            factor of both losses (1); ``box_loss``, how boxes are compared: 'iou', 'giou'
+            (default), 'diou' or 'ciou'.
 
     Reference:
         Oksuz et al., ICCV 2021, arXiv:2107.11669; the weights of the boxes and the IoU of 0 as in
@@ -61,7 +63,7 @@ class RankSortCriterion(RankingCriterion):
                 f'{name} needs box_scores, the largest class score of each positive; '
                 'score_weighted_boxes=False does without'
             )
-        ranking, ious = rank_by_iou(
+        ranking, ious = build_ranking_by_iou(
             logits, targets, boxes.ious, self.delta, options, box_losses=boxes.losses
         )
         pos_images = None

@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from mmdet_alrp.ranking.processes import sum_over_processes
+from mmdet_alrp.ranking.collectives import sum_over_processes
 
 
 class SelfBalance(nn.Module):

@@ -1,4 +1,4 @@
-"""What a data set of drawn shapes is made from, and where its files lie."""
+"""Options of a data set of drawn shapes, and where its files lie."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LAYOUTS = {
 
 @dataclass(frozen=True)
 class ShapesOptions:
-    """What a data set of drawn shapes is made from; equal options give equal files.
+    """Options of a data set of drawn shapes; equal options give equal files.
 
     Args:
         train: Number of training images.

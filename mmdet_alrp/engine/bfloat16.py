@@ -26,7 +26,7 @@ def cpu_has_bfloat16(cpuinfo: Path = Path('/proc/cpuinfo')) -> bool:
     return not {'amx_bf16', 'avx512_bf16', 'bf16'}.isdisjoint(words)
 
 
-@OPTIM_WRAPPERS.register_module()
+@OPTIM_WRAPPERS.register_module(force=True)
 class BFloat16OptimWrapper(OptimWrapper):
     """``OptimWrapper`` that runs the forward pass under bfloat16 autocast.
 

@@ -17,7 +17,7 @@ from mmdet_alrp.calibration import Calibration, CalibrationError, read_calibrati
 from mmdet_alrp.calibration.score_map import ScoreMap
 
 from .score_thresholds import KNOWN_NAMES, names_of_labels, samples_of
-from .weight_checks import bare_detector
+from .wrapped_models import bare_detector
 
 NAME = 'score_map'  # of the module in the detector
 MARGIN = 1e-5  # below a threshold, for what single precision rounds
@@ -63,7 +63,7 @@ def calibrate_scores(
     classes: Sequence[str] | None = None,
     cat_ids: Sequence[int] | None = None,
 ) -> CalibratedScores:
-    """Let a detector give the IoU that is to be expected as score.
+    """Make a detector report the expected IoU of each box as its score.
 
     Works with whatever calls the model: a test loop, ``inference_detector``, ``DetInferencer``.
     The maps become the module ``score_map`` of the detector, with two tensors in its
@@ -132,7 +132,7 @@ def score_map_of_labels(
 
 @HOOKS.register_module()
 class ScoreCalibrationHook(Hook):
-    """Applies :func:`calibrate_scores` while a runner tests; validation is not affected.
+    """Calibrates the scores of a detector while a runner tests; validation is not affected.
 
     A ``ScoreThresholdHook`` beside it, before or after, gets the calibrated scores.
 

@@ -24,7 +24,7 @@ from mmdet_alrp.evaluation.threshold_files import (
     unique_names,
 )
 
-from .weight_checks import bare_detector
+from .wrapped_models import bare_detector
 
 KNOWN_NAMES = 5  # class names that an error message lists
 
@@ -100,7 +100,7 @@ def filter_by_score(
     classes: Sequence[str] | None = None,
     cat_ids: Sequence[int] | None = None,
 ) -> RemovableHandle:
-    """Let a detector drop what scores below the threshold of its class.
+    """Make a detector drop detections that score below the threshold of their class.
 
     Works with whatever calls the model: a test loop, ``inference_detector``, ``DetInferencer``.
     Losses are not affected. A score equal to its threshold is kept.
@@ -108,11 +108,12 @@ def filter_by_score(
     Args:
         model: The detector, also wrapped for several processes or test-time augmentation (then
             the views are filtered before they are merged).
-        thresholds: As :func:`read_thresholds` takes them.
+        thresholds: A JSON file that ``tools/eval_lrp.py --json`` has written or that holds only its
+            ``thresholds``, or the content of one: scores by class name, None for a class without
+            a threshold.
         classes: Class names in the order of the labels; None takes ``model.dataset_meta``, which
             MMDetection's inference functions set.
-        cat_ids: COCO ids of the classes; they matter only to classes of one name, see
-            :func:`thresholds_of_labels`.
+        cat_ids: COCO ids of the classes; needed only to tell classes of one name apart.
 
     Returns:
         A handle; its ``remove()`` ends the filtering.
@@ -154,10 +155,14 @@ def samples_of(output: Any) -> list[DetDataSample]:
 
 @HOOKS.register_module()
 class ScoreThresholdHook(Hook):
-    """Applies :func:`filter_by_score` while a runner tests; validation is not affected.
+    """Drops detections below the score threshold of their class while a runner tests.
+
+    Validation is not affected. See :func:`filter_by_score`.
 
     Args:
-        thresholds: As :func:`read_thresholds` takes them.
+        thresholds: A JSON file that ``tools/eval_lrp.py --json`` has written or that holds only its
+            ``thresholds``, or the content of one: scores by class name, None for a class without
+            a threshold.
     """
 
     def __init__(self, thresholds: str | os.PathLike | Mapping) -> None:

@@ -1,4 +1,4 @@
-"""How much the order of the true positives matters: bounds of oLRP and AP (aLRP paper, Table 5)."""
+"""Bounds of oLRP and AP over all orders of the true positives (aLRP paper, Table 5)."""
 
 from __future__ import annotations
 

@@ -34,17 +34,17 @@ class LRPEvalMP(LRPMatching, COCOevalMP):
 
 @METRICS.register_module()
 class CocoLRPMetric(CocoMetric):
-    """COCO AP as in ``CocoMetric`` plus oLRP, its components, oLRP by object size and rho.
+    """COCO AP and oLRP with its components, oLRP by object size, and rho.
 
-    The parent's keys keep their names and values, but are not rounded to three digits. Added for
-    ``bbox`` and ``segm``: ``{metric}_oLRP``, ``_oLRP_Loc``, ``_oLRP_FP``, ``_oLRP_FN``,
+    The keys of ``CocoMetric`` keep their names and values, but are not rounded to three digits.
+    Added for ``bbox`` and ``segm``: ``{metric}_oLRP``, ``_oLRP_Loc``, ``_oLRP_FP``, ``_oLRP_FN``,
     ``_oLRP_s``, ``_oLRP_m``, ``_oLRP_l``, ``_rho`` (lower is better but for rho; NaN where
     undefined), and with ``classwise`` one ``{metric}_{class}_oLRP`` a class and a table in the
     log. oLRP looks at the best 100 detections of an image, whatever ``proposal_nums`` are.
     Where the parent stops because nothing was detected, AP is 0 and oLRP 1 here.
 
     Args:
-        *args: As in ``CocoMetric``.
+        *args: Positional arguments of MMDetection's ``CocoMetric``.
         tau: IoU at which a detection counts as a true positive for oLRP.
         thresholds_prefix: LRP-optimal score thresholds of the classes are written to
             ``{thresholds_prefix}.{metric}.thresholds.json``; ``outfile_prefix`` if not given,
@@ -54,7 +54,7 @@ class CocoLRPMetric(CocoMetric):
         calibration: Whether to judge the scores as promises of IoU: adds ``{metric}_LaECE_0``,
             ``_LaACE_0`` and ``_D_ECE`` (lower is better), and with ``classwise`` the first two of
             each class, ``{metric}_{class}_LaECE_0`` and so on.
-        **kwargs: As in ``CocoMetric``.
+        **kwargs: Keyword arguments of ``CocoMetric``, such as ``ann_file`` and ``metric``.
 
     Raises:
         ValueError: If ``tau`` is not in (0, 1), ``backend`` is unknown, or faster-coco-eval is

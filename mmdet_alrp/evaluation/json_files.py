@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path
 
-from mmdet_alrp.drafts import draft_of
+from mmdet_alrp.atomic_write import atomic_write
 
 
 def write_json(path: str | os.PathLike, content: dict) -> None:
@@ -28,7 +28,7 @@ def write_json(path: str | os.PathLike, content: dict) -> None:
     text = json.dumps(_without_nan(content), indent=2, ensure_ascii=False, allow_nan=False)
     # A line break inside brackets is never part of a name: JSON writes those as \n.
     text = re.sub(r'\[\n[-+.,\s\deE]*\]', lambda found: re.sub(r'\n\s*', ' ', found[0]), text)
-    with draft_of(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text(text + '\n', encoding='utf-8')
 
 

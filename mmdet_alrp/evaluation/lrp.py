@@ -28,7 +28,7 @@ UNDEFINED = OptimalLRP(np.nan, np.nan, np.nan, np.nan, np.nan)
 
 @dataclass(frozen=True)
 class ClassReport:
-    """What is known of one class; fractions in [0, 1], NaN where undefined.
+    """AP and oLRP figures of one class; fractions in [0, 1], NaN where undefined.
 
     Args:
         name: Class name, unique within a report.
@@ -57,7 +57,7 @@ class ClassReport:
 
 @dataclass(frozen=True)
 class LRPReport:
-    """Result of one evaluation.
+    """AP and oLRP of an evaluation, by class and over all classes.
 
     Args:
         tau: IoU threshold of a true positive.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmdet_alrp.drafts import draft_of
+from mmdet_alrp.atomic_write import atomic_write
 
 from .lrp import ClassReport, LRPReport
 
@@ -139,6 +139,6 @@ def file_name_of(c: ClassReport) -> str:
 
 def save_figure(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG; there is no half of it."""
-    with draft_of(path) as draft:
+    with atomic_write(path) as draft:
         figure.savefig(draft, format='png')
     return path

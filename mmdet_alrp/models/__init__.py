@@ -1,6 +1,7 @@
 """Registered models: ranking losses and the heads that they train."""
 
 from mmdet_alrp import fitting_stack  # noqa: F401
+from mmdet_alrp.guards import checkpoint_loading  # noqa: F401
 
 from .dense_heads import (
     CenternessFreeMixin,

@@ -1,7 +1,8 @@
-"""Ranking losses in pure PyTorch: AP, aLRP, NDCG and Rank & Sort over one common frame."""
+"""Ranking losses in pure PyTorch: AP, aLRP, NDCG and Rank & Sort with one error-driven update."""
 
 from .box_means import weighted_box_mean
 from .class_targets import ClassTargets
+from .error_driven import ErrorTerms, at_least_float32, error_driven_loss
 from .errors import (
     alrp_box_weights,
     alrp_terms,
@@ -11,7 +12,6 @@ from .errors import (
     rank_sort_ranking_terms,
     sorting_terms,
 )
-from .frame import ErrorTerms, at_least_float32, error_driven_loss
 from .functional import (
     alrp_loss,
     average_precision_loss,
@@ -20,8 +20,10 @@ from .functional import (
     rank_sort_losses,
     zero_loss,
 )
-from .rank_batch import rank, rank_by_iou
+from .ranking_building import build_ranking, build_ranking_by_iou
 from .relations import Ranking, RankingOptions
+
+rank, rank_by_iou = build_ranking, build_ranking_by_iou  # their names before
 
 __all__ = [
     'ClassTargets',
@@ -34,12 +36,12 @@ __all__ = [
     'at_least_float32',
     'average_precision_loss',
     'average_precision_terms',
+    'build_ranking',
+    'build_ranking_by_iou',
     'error_driven_loss',
     'interpolated_average_precision_terms',
     'ndcg_loss',
     'ndcg_terms',
-    'rank',
-    'rank_by_iou',
     'rank_sort_loss',
     'rank_sort_losses',
     'rank_sort_ranking_terms',

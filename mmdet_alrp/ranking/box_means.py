@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .processes import sum_over_processes
+from .collectives import sum_over_processes
 from .relations import RankingOptions
 
 

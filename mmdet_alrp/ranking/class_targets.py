@@ -1,4 +1,4 @@
-"""Targets of a classifier in a fraction of the memory: a class index and a weight a row."""
+"""Targets of a classifier: a class index and a weight a row, instead of a target a logit."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ClassTargets:
-    """What each logit of a classifier is, told row by row (a row is a prior or a proposal).
+    """Targets of a classifier's logits as one class index a row; a row is a prior or a proposal.
 
-    Stands where ranking functions take ``targets``, for logits that are the rows of a classifier
-    one behind the other, (num_rows * num_classes,). Options that say the image of each logit then
-    say that of each row.
+    Ranking functions take it as ``targets`` for logits of shape (num_rows * num_classes,), the
+    flattened rows of the classifier. It needs a fraction of the memory of one target a logit.
+    Options that give the image of each logit then give that of each row.
 
     Args:
         class_indices: Class of a positive row; any other number is a row of negatives, integer,
@@ -31,12 +31,13 @@ class ClassTargets:
 
     @classmethod
     def of(cls, class_indices: Tensor, weights: Tensor, num_classes: int) -> ClassTargets:
-        """Find the positives; waits for the device, to know their number.
+        """Make targets and find the positives; waits for the device, to know their number.
 
         Args:
-            class_indices: As in the class.
-            weights: As in the class.
-            num_classes: As in the class.
+            class_indices: Class of a positive row; any other number is a row of negatives,
+                integer, shape (num_rows,).
+            weights: 0 for a row that takes no part, shape (num_rows,).
+            num_classes: Number of logits a row.
         """
         is_pos = (class_indices >= 0) & (class_indices < num_classes) & (weights > 0)
         rows = is_pos.nonzero().squeeze(1)

@@ -1,7 +1,7 @@
-"""AP, aLRP, NDCG and Rank & Sort as errors l(i), targets l*(i) and normalisers Z of one frame.
+"""Errors l(i), targets l*(i) and normalisers Z of AP, aLRP, NDCG and Rank & Sort Loss.
 
 Each function takes a :class:`~mmdet_alrp.ranking.relations.Ranking` and returns its
-:class:`~mmdet_alrp.ranking.frame.ErrorTerms`; a new ranking loss is one more such function.
+:class:`~mmdet_alrp.ranking.error_driven.ErrorTerms`; a new ranking loss is one more such function.
 
 Reference:
     AP: Chen et al., CVPR 2019, arXiv:1904.06373. aLRP and NDCG: Oksuz et al., NeurIPS 2020,
@@ -13,12 +13,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .frame import ErrorTerms
+from .error_driven import ErrorTerms
 from .relations import Ranking
 
 
 def average_precision_terms(ranking: Ranking) -> ErrorTerms:
-    """AP Loss, plain form: ``l(i) = N_FP(i) / rank(i)``, target 0, ``Z = |P|``.
+    """Terms of the plain AP Loss: ``l(i) = N_FP(i) / rank(i)``, ``l*(i) = 0``, ``Z = |P|``.
 
     Args:
         ranking: The ranking of the whole batch.
@@ -27,7 +27,9 @@ def average_precision_terms(ranking: Ranking) -> ErrorTerms:
 
 
 def interpolated_average_precision_terms(ranking: Ranking) -> ErrorTerms:
-    """AP Loss as published: l(i) is 1 - the best precision of a positive scored at or below i.
+    """Terms of the published AP Loss: l(i) is 1 - the best precision among positives up to i.
+
+    "Up to i" are the positives scored at or below i; l*(i) is 0 and Z the number of positives.
 
     Args:
         ranking: The ranking of the whole batch.
@@ -37,13 +39,13 @@ def interpolated_average_precision_terms(ranking: Ranking) -> ErrorTerms:
 
 
 def alrp_terms(ranking: Ranking, loc_errors: Tensor) -> ErrorTerms:
-    """Errors of aLRP (Eq. 9-11): the target is the localisation error that ranking cannot mend.
+    """Terms of aLRP Loss (Eq. 9-11); l*(i) is the localisation error, which ranking cannot mend.
 
     Args:
         ranking: The ranking of the whole batch.
         loc_errors: E(i) of the positives of this process, shape (num_local,); taken as constants.
     """
-    loc_errors = ranking.gather(loc_errors.detach().to(ranking.num_fp.dtype))
+    loc_errors = ranking.all_gather(loc_errors.detach().to(ranking.num_fp.dtype))
     rank = ranking.rank
     target_errors = loc_errors / rank
     errors = (ranking.num_fp + loc_errors + ranking.sum_above(loc_errors)) / rank
@@ -65,10 +67,11 @@ def alrp_box_weights(ranking: Ranking) -> Tensor:
 
 
 def ndcg_terms(ranking: Ranking) -> ErrorTerms:
-    """NDCG Loss: ``l(i) = (G_max(i) - G(i)) / sum_k G_max(k)``, ``G(i) = 1 / log2(1 + rank(i))``.
+    """Terms of NDCG Loss: ``l(i) = (G_max(i) - G(i)) / sum_k G_max(k)``.
 
-    G_max runs over the ranks 1, 2, ... of a perfect ranking; which of them belongs to which
-    positive matters neither to the sum of the errors nor to an error's distance from its target.
+    The gain is ``G(i) = 1 / log2(1 + rank(i))``. G_max runs over the ranks 1, 2, ... of a perfect
+    ranking; which of them belongs to which positive matters neither to the sum of the errors nor to
+    an error's distance from its target.
 
     Args:
         ranking: The ranking of the whole batch.
@@ -85,7 +88,7 @@ def _gain(rank: Tensor) -> Tensor:
 
 
 def sorting_terms(ranking: Ranking, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Sorting errors of Rank & Sort Loss, and what they do to the positives.
+    """Sorting errors of Rank & Sort Loss above their targets, and their gradient.
 
     ``S(i) = sum_j H(x_ij) (1 - y_j) / rank+(i)`` over all positives j, its target S*(i) the same
     over those with ``y_j >= y_i``; the difference moves i up and the positives with a lower label
@@ -98,7 +101,7 @@ def sorting_terms(ranking: Ranking, labels: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         ``S(i) - S*(i)`` over Z, and the gradient on the positives, each of shape (num_pos,).
     """
-    labels = ranking.gather(labels.detach().to(ranking.num_fp.dtype))
+    labels = ranking.all_gather(labels.detach().to(ranking.num_fp.dtype))
     invalid = labels.sum() * 0  # 0 unless a label is NaN: then the loss says so
     order = ranking.label_order(labels)
     lower, not_lower = order.sums(torch.ones_like(labels))
@@ -112,7 +115,7 @@ def sorting_terms(ranking: Ranking, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def rank_sort_ranking_terms(ranking: Ranking) -> ErrorTerms:
-    """Ranking errors of Rank & Sort Loss: as plain AP Loss, with ``H(x_ii)`` kept in rank+.
+    """Ranking terms of Rank & Sort Loss: ``l(i) = N_FP(i) / rank(i)`` with ``H(x_ii)`` in rank+.
 
     Args:
         ranking: The ranking of the whole batch.

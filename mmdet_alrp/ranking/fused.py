@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from .class_targets import ClassTargets
+from .collectives import Processes
 from .fused_passes import Batch, kernels, on_device_of
-from .processes import Processes
 from .relations import Ranking, RankingOptions
 from .spreads import Spread
 from .step_sums import StepBins
@@ -46,7 +46,7 @@ class FusedRanking(Ranking):
         self._processes = processes
         self._num_rankings = 1 if options.images is None else options.num_images
         self.step_at_zero = 1.0 if delta == 0 else 0.5
-        self._scores = self.gather(self._logits.index_select(0, pos_index).float())
+        self._scores = self.all_gather(self._logits.index_select(0, pos_index).float())
         images = self._scores if options.images is None else options.images.contiguous()
         self.pos_images = None
         if options.images is not None:
@@ -77,17 +77,17 @@ class FusedRanking(Ranking):
 
     def _tiles(self, kernel: Any, rows: int, *args: Any, **options: Any) -> None:
         """Run a kernel that compares ``rows`` rows with all columns, tile by tile."""
-        settings = {'DELTA': self.delta, 'GROUPED': self._grouped}
+        settings = {'DELTA': self.delta, 'BY_IMAGE': self._by_image}
         settings.update(ROWS=TILE[0], COLUMNS=TILE[1], num_warps=8)
         with on_device_of(self._logits):
             kernel[(-(-rows // TILE[0]),)](*args, **settings, **options)
 
     @property
-    def _grouped(self) -> bool:
+    def _by_image(self) -> bool:
         return self.pos_images is not None
 
     @property
-    def _groups(self) -> Tensor:
+    def _image_of_pos(self) -> Tensor:
         return self._scores if self.pos_images is None else self.pos_images
 
     def _place(self, num_edges: int) -> None:
@@ -95,12 +95,12 @@ class FusedRanking(Ranking):
         count, device = len(self._scores), self._scores.device
         whole = torch.empty(3 * count + num_edges, dtype=torch.int32, device=device)
         self._places, self._starts, self._ends = whole[: 3 * count].view(3, count)
-        self._edge_groups = whole[3 * count :]
+        self._edge_images = whole[3 * count :]
         self._edges = torch.empty(num_edges, device=device)
         self.pos_rank = torch.empty(count, dtype=torch.float64, device=device)
         self._tiles(
-            kernels().tables.place_positives, count, self._scores, self._groups, count,
-            self._places, self._starts, self._ends, self._edges, self._edge_groups, self.pos_rank,
+            kernels().tables.place_positives, count, self._scores, self._image_of_pos, count,
+            self._places, self._starts, self._ends, self._edges, self._edge_images, self.pos_rank,
             self._num_broken,
         )  # fmt: skip
 
@@ -112,14 +112,14 @@ class FusedRanking(Ranking):
         steps: Tensor,
     ) -> Batch:
         """Lay the grid over the breakpoints in which the logits are searched."""
-        groups, device = self._num_rankings, self._scores.device
-        num_cells = max(MIN_CELLS, MAX_CELLS >> (groups - 1).bit_length())
-        cells = torch.empty(groups * num_cells + 1, dtype=torch.int32, device=device)
+        num_images, device = self._num_rankings, self._scores.device
+        num_cells = max(MIN_CELLS, MAX_CELLS >> (num_images - 1).bit_length())
+        cells = torch.empty(num_images * num_cells + 1, dtype=torch.int32, device=device)
         grid = torch.empty(3, device=device)
         block = 1024
         with on_device_of(self._logits):
             kernels().tables.fill_grid[(-(-len(cells) // block),)](
-                self._edges, self._edge_groups, len(self._edges), groups, cells, grid, steps,
+                self._edges, self._edge_images, len(self._edges), num_images, cells, grid, steps,
                 DELTA=self.delta, CELLS=num_cells, BLOCK=block,
             )  # fmt: skip
         num_classes = 0
@@ -129,7 +129,7 @@ class FusedRanking(Ranking):
         else:
             targets = weights = targets.contiguous()
         return Batch(
-            targets, weights, images, num_classes, self._grouped, self.delta == 0,
+            targets, weights, images, num_classes, self._by_image, self.delta == 0,
             float(options.error_skew), num_cells, self._edges, cells, grid, steps, steps,
         )  # fmt: skip
 
@@ -147,7 +147,7 @@ class FusedRanking(Ranking):
         sums = torch.empty_like(self.pos_rank)
         self._tiles(
             kernels().tables.sum_negatives, count, table, self._num_bins, self._bits, self._edges,
-            self._edge_groups, self._batch.grid, self._scores, self._groups, self._starts,
+            self._edge_images, self._batch.grid, self._scores, self._image_of_pos, self._starts,
             self._ends, count, self._num_broken, sums, SKEWED=skewed,
         )  # fmt: skip
         return sums
@@ -206,7 +206,7 @@ class FusedRanking(Ranking):
         lines = self._edges.new_empty(2 * self._num_bins)
         self._tiles(
             kernels().tables.draw_lines, self._num_bins, update, self._spread, self._edges,
-            self._edge_groups, self._scores, self._groups, self._starts, self._ends,
+            self._edge_images, self._scores, self._image_of_pos, self._starts, self._ends,
             len(self._scores), self._num_bins, lines,
         )  # fmt: skip
         return lines
@@ -225,7 +225,7 @@ class FusedRanking(Ranking):
         sums = torch.empty_like(values)
         pairs = kernels().pairs
         self._tiles(
-            pairs.pair_sums, len(values), values, self._scores, self._groups, self._places,
+            pairs.pair_sums, len(values), values, self._scores, self._image_of_pos, self._places,
             values if labels is None else labels, len(values), sums, KIND=getattr(pairs, kind),
         )  # fmt: skip
         return sums
@@ -261,10 +261,10 @@ class TiledLabelOrder:
         self._labels = labels
 
     def sums(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Sum as :meth:`~mmdet_alrp.ranking.dominance.LabelOrder.sums`."""
+        """Sum as :meth:`~mmdet_alrp.ranking.label_comparison.LabelOrder.sums`."""
         kinds = ('LOWER', 'NOT_LOWER')
         return tuple(self._ranking._pair_sums(kind, values, self._labels) for kind in kinds)
 
     def spread_over_lower(self, shares: Tensor) -> Tensor:
-        """Spread as :meth:`~mmdet_alrp.ranking.dominance.LabelOrder.spread_over_lower`."""
+        """Spread as :meth:`~mmdet_alrp.ranking.label_comparison.LabelOrder.spread_over_lower`."""
         return self._ranking._pair_sums('HIGHER_BELOW', shares, self._labels)

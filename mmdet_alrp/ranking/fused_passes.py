@@ -72,24 +72,24 @@ class Batch:
     Attributes:
         targets: One number a logit, or one class index a row.
         weights: Weight of each row, if ``num_classes``; else anything.
-        images: Image of each logit or row, if ``grouped``; else anything.
+        images: Image of each logit or row, if ``by_image``; else anything.
         num_classes: Logits a row; 0 if ``targets`` has one number a logit.
-        grouped: Whether each image is ranked on its own.
+        by_image: Whether each image is ranked on its own.
         hard: Whether the steps are hard.
         skew: Exponent of the error distribution.
-        num_cells: Grid cells a group.
+        num_cells: Grid cells an image.
         edges: Breakpoints, float32, shape (k,).
         cells: Breakpoints before each cell, int32.
         grid: Lowest breakpoint, cells in a unit, largest offset, float32, shape (3,).
         steps: Steps of a search in the fullest cell, int64, shape (1,).
-        hardest: Highest negative of each group in ordered bits, int32, if ``skew``.
+        hardest: Highest negative of each image in ordered bits, int32, if ``skew``.
     """
 
     targets: Tensor
     weights: Tensor
     images: Tensor
     num_classes: int
-    grouped: bool
+    by_image: bool
     hard: bool
     skew: float
     num_cells: int
@@ -108,7 +108,7 @@ class Batch:
         search = (self.edges, self.cells, self.grid, self.steps)
         settings = {
             'CLASSES': self.num_classes,
-            'GROUPED': self.grouped,
+            'BY_IMAGE': self.by_image,
             'CELLS': self.num_cells,
             'HARD': self.hard,
             'BLOCK': BLOCK,

@@ -71,32 +71,32 @@ def _cells(values: Tensor, low: Tensor, scale: Tensor, num_cells: int) -> Tensor
     return cells.to(torch.int32).clamp_(0, num_cells + 1)
 
 
-class GroupedSearch:
-    """Binning at edges that lie group behind group.
+class SegmentedSearch:
+    """Binning at edges that lie segment behind segment.
 
-    Place a value among the edges of all groups first; how many edges of its own group that makes is
-    then a matter of whole numbers, the same for all values between two edges.
+    Place a value among the edges of all segments first; how many edges of its own segment that
+    makes is then a matter of whole numbers, the same for all values between two edges.
 
     Args:
-        edge_groups: Group of each edge, sorted, int64, shape (k,).
+        edge_segments: Segment of each edge, sorted, int64, shape (k,).
         edge_ranks: Place of each edge in the order of all edges, int64, shape (k,); ascending
-            within a group.
-        num_groups: Number of groups; they need not all have an edge.
+            within a segment.
+        num_segments: Number of segments; they need not all have an edge.
     """
 
-    def __init__(self, edge_groups: Tensor, edge_ranks: Tensor, num_groups: int) -> None:
+    def __init__(self, edge_segments: Tensor, edge_ranks: Tensor, num_segments: int) -> None:
         self._row = len(edge_ranks) + 1  # places among all edges
-        self._keys = edge_groups * self._row + edge_ranks
+        self._keys = edge_segments * self._row + edge_ranks
         self._ranks = edge_ranks
-        self._num_groups = num_groups
+        self._num_segments = num_segments
 
-    def bins(self, values: Tensor, groups: Tensor, edges: Tensor, right: bool) -> Tensor:
-        """Count for every value the edges of lower groups and those below it in its own group.
+    def bins(self, values: Tensor, segments: Tensor, edges: Tensor, right: bool) -> Tensor:
+        """Count for every value the edges of lower segments and those below it in its own segment.
 
         Args:
             values: Floating point, shape (n,).
-            groups: Group of each value, integer, shape (n,).
-            edges: Group behind group, of the dtype of ``values``, shape (k,).
+            segments: Segment of each value, integer, shape (n,).
+            edges: Segment behind segment, of the dtype of ``values``, shape (k,).
             right: Count edges that equal a value too.
 
         Returns:
@@ -105,15 +105,15 @@ class GroupedSearch:
         all_edges = torch.empty_like(edges)
         all_edges[self._ranks] = edges
         places = bucketize(values, all_edges, right)
-        num_keys = self._num_groups * self._row
+        num_keys = self._num_segments * self._row
         if len(values) < num_keys or num_keys > torch.iinfo(torch.int32).max:
-            return torch.searchsorted(self._keys, groups.long() * self._row + places)
+            return torch.searchsorted(self._keys, segments.long() * self._row + places)
         keys = torch.arange(num_keys, device=edges.device)
         table = torch.searchsorted(self._keys, keys, out_int32=True)
-        keys = groups.to(torch.int32, copy=True).mul_(self._row).add_(places)
+        keys = segments.to(torch.int32, copy=True).mul_(self._row).add_(places)
         return table.index_select(0, keys)
 
     def first_bins(self) -> Tensor:
-        """Return the bin of what lies below all edges of its group, int64, shape (num_groups,)."""
-        groups = torch.arange(self._num_groups, device=self._keys.device)
-        return torch.searchsorted(self._keys, groups * self._row)
+        """Return the bin of what lies below all edges of its segment, int64, (num_segments,)."""
+        segments = torch.arange(self._num_segments, device=self._keys.device)
+        return torch.searchsorted(self._keys, segments * self._row)

@@ -1,4 +1,4 @@
-"""Who stands above whom: ranks, false positives above, and the error distribution."""
+"""Ranks and false-positive counts of every positive in a batch, and the error distribution."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from .dominance import LabelOrder, PairedLabelOrder, label_order
-from .processes import Processes
-from .segments import ascending, running_sums, segment_cumsum, sums_by_group
+from .collectives import Processes
+from .label_comparison import LabelOrder, PairedLabelOrder, label_order
+from .segments import ascending, running_sums, segment_cumsum, sums_by_segment
 from .spreads import Spread, fill_by_index
 from .step_sums import Located, StepBins
 
 
 @dataclass(frozen=True)
 class RankingOptions:
-    """What is ranked with what, and how errors are spread.
+    """Options of a ranking: over what it runs, and how errors are shared among negatives.
 
     Attributes:
         error_skew: Exponent g >= 0 of ``p(j | i) ~ sigmoid(s_j)^g H(x_ij)``. 0 is the published
@@ -37,10 +37,11 @@ class RankingOptions:
 
 
 class Ranking:
-    """Rankings of positives and negatives; nothing in it is connected to the autograd graph.
+    """Ranks and false-positive counts of every positive in a batch, without an autograd graph.
 
-    Usually it is one ranking. With ``options.images`` it is one an image, and with
-    ``options.group`` the positives are those of all processes, while negatives stay where they are.
+    :func:`build_ranking` makes one. Usually it is one ranking. With ``options.images`` it is one an
+    image, and with ``options.group`` the positives are those of all processes, while negatives stay
+    where they are.
 
     Args:
         logits: float32 or float64, shape (n,).
@@ -81,7 +82,7 @@ class Ranking:
         self.pos_index = pos_index
         self._processes = processes
         self._num_rankings = 1 if options.images is None else options.num_images
-        pos_logits = self.gather(logits.index_select(0, pos_index))
+        pos_logits = self.all_gather(logits.index_select(0, pos_index))
         self.pos_images = None
         if options.images is not None:
             self.pos_images = options.images.index_select(0, pos_index).long()
@@ -161,7 +162,7 @@ class Ranking:
 
     @property
     def normalizer(self) -> Tensor | float:
-        """Z of a mean over positives: their number, times that of the images if these are apart."""
+        """Z of a mean over the positives: their number, or (num_pos,) for a ranking an image."""
         if self.pos_images is None:
             return float(self.num_pos)
         return self.sum_by_image(torch.ones_like(self.pos_logits)) * self._num_rankings
@@ -174,7 +175,7 @@ class Ranking:
         """
         if self.pos_images is None:
             return values.sum().expand(self.num_pos)
-        return sums_by_group(values, self.pos_images, self._num_rankings)[self.pos_images]
+        return sums_by_segment(values, self.pos_images, self._num_rankings)[self.pos_images]
 
     def sum_above(self, values: Tensor) -> Tensor:
         """Return ``sum_{k != i} values(k) H(x_ik)`` over the positives k, shape (num_pos,).
@@ -262,9 +263,11 @@ class Ranking:
 
     # Between processes
 
-    def gather(self, values: Tensor) -> Tensor:
+    def all_gather(self, values: Tensor) -> Tensor:
         """Put values of the positives of all processes together, (num_local,) to (num_pos,)."""
-        return values if self._processes is None else self._processes.gather(values)
+        return values if self._processes is None else self._processes.all_gather(values)
+
+    gather = all_gather  # its name before
 
     def local(self, values: Tensor) -> Tensor:
         """Return what belongs to the positives of this process, (num_pos,) to (num_local,)."""

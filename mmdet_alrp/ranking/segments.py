@@ -51,32 +51,33 @@ def segment_cumsum(values: Tensor, start: Tensor) -> Tensor:
     return sums - (sums - values)[start]
 
 
-def sums_by_group(values: Tensor, groups: Tensor, num_groups: int) -> Tensor:
-    """Sum the values of each group in the same order in every run, shape (num_groups,).
+def sums_by_segment(values: Tensor, segments: Tensor, num_segments: int) -> Tensor:
+    """Sum the values of each segment in the same order in every run, shape (num_segments,).
 
     Args:
         values: Shape (n,).
-        groups: Group of each value, int64, shape (n,).
-        num_groups: Number of groups.
+        segments: Segment of each value, int64, shape (n,).
+        num_segments: Number of segments.
     """
-    sums = values.new_zeros(num_groups)
+    sums = values.new_zeros(num_segments)
     if values.is_cuda:  # sorts first, where index_add would take summands as they come
-        return sums.index_put((groups,), values, accumulate=True)
-    return sums.index_add(0, groups, values)
+        return sums.index_put((segments,), values, accumulate=True)
+    return sums.index_add(0, segments, values)
 
 
-def ascending(values: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Sort group by group, of equal values the last first.
+def ascending(values: Tensor, segments: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Sort segment by segment, of equal values the last first.
 
     Args:
         values: Shape (n,).
-        groups: Group of each value, shape (n,); None is one group.
+        segments: Segment of each value, shape (n,); None is one segment.
 
     Returns:
-        The order, shape (n,), and where the group of each sorted entry starts (None for one group).
+        The order, shape (n,), and where the segment of each sorted entry starts (None for one
+        segment).
     """
     order = len(values) - 1 - values.flip(0).argsort(stable=True)
-    if groups is None:
+    if segments is None:
         return order, None
-    sorted_groups, by_group = groups[order].sort(stable=True)
-    return order[by_group], segment_bounds(sorted_groups)[0]
+    sorted_segments, by_segment = segments[order].sort(stable=True)
+    return order[by_segment], segment_bounds(sorted_segments)[0]

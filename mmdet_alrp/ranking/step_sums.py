@@ -8,8 +8,9 @@ bin between breakpoints, the total weight of the values in it and their first mo
 over the bins give the sums of all thresholds at once, and prefix sums over the steps give the
 function ``sum_i c_i H(v - t_i)`` as one straight line a bin.
 
-Several independent sets of values and thresholds ("groups", such as the images of a batch) are done
-at once: their bins lie one group behind the other, and a prefix sum is cut at the group's start.
+Several independent sets of values and thresholds ("segments", such as the images of a batch) are
+done at once: their bins lie one segment behind the other, and a prefix sum is cut where a segment
+starts.
 
 Cost: ``O((n + m) log m)`` for n values and m thresholds; memory: a bin and an offset a value, and a
 few float64 tables of ``2 m + 1`` entries.
@@ -22,7 +23,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .grid_search import GroupedSearch, blocks, bucketize
+from .grid_search import SegmentedSearch, blocks, bucketize
 from .segments import running_sums, segment_bounds
 from .split_sums import bin_counts, bin_sums, counts_in_copies
 
@@ -53,13 +54,14 @@ class StepBins:
     Args:
         thresholds: Centres t_i of the steps, floating point, shape (m,) with m > 0, any order.
         delta: Half-width of the ramps; 0 gives hard steps, which are 1 at ``v == t_i``.
-        groups: Group of each threshold, int64 >= 0, shape (m,): a step counts only values of its
-            own group. None is one group. Bin b then holds values that have passed b breakpoints,
-            those of lower groups counted as passed; a value must have passed one of its own group.
-        num_groups: Number of groups.
+        segments: Segment of each threshold, int64 >= 0, shape (m,): a step counts only values of
+            its own segment. None is one segment. Bin b then holds values that have passed b
+            breakpoints, those of lower segments counted as passed; a value must have passed one of
+            its own segment.
+        num_segments: Number of segments.
 
     Attributes:
-        edges: The breakpoints, ascending within each group, in the table dtype, shape (k,) with
+        edges: The breakpoints, ascending within each segment, in the table dtype, shape (k,) with
             k = 2 m, or m for hard steps.
         value_edges: The same in the dtype of the thresholds, shape (k,).
     """
@@ -68,20 +70,20 @@ class StepBins:
         self,
         thresholds: Tensor,
         delta: float,
-        groups: Tensor | None = None,
-        num_groups: int = 1,
+        segments: Tensor | None = None,
+        num_segments: int = 1,
     ) -> None:
         self.delta = delta
         centres = thresholds.detach().to(table_dtype(thresholds.device))
         points = centres if delta == 0 else torch.cat([centres - delta, centres + delta])
         self.edges, order = points.sort(stable=True)
         self._search = None
-        if groups is not None:
-            point_groups = (groups if delta == 0 else groups.repeat(2))[order]
-            point_groups, rank = point_groups.sort(stable=True)
-            self._search = GroupedSearch(point_groups, rank, num_groups)
+        if segments is not None:
+            point_segments = (segments if delta == 0 else segments.repeat(2))[order]
+            point_segments, rank = point_segments.sort(stable=True)
+            self._search = SegmentedSearch(point_segments, rank, num_segments)
             self.edges, order = self.edges[rank], order[rank]
-            self._group_start, self._group_end = segment_bounds(point_groups)
+            self._segment_start, self._segment_end = segment_bounds(point_segments)
         position = torch.empty_like(order)
         position[order] = torch.arange(len(order), device=order.device)
         # Bins above ``start[i]`` lie on or behind the ramp of step i, bins above ``end[i]`` behind.
@@ -107,12 +109,12 @@ class StepBins:
         """Number of bins: one more than there are breakpoints."""
         return len(self.edges) + 1
 
-    def locate(self, values: Tensor, groups: Tensor | None = None) -> Located:
+    def locate(self, values: Tensor, segments: Tensor | None = None) -> Located:
         """Place values in their bins.
 
         Args:
             values: Shape (n,), of the dtype of the thresholds.
-            groups: Group of each value, integer, shape (n,), if the thresholds have groups.
+            segments: Segment of each value, integer, shape (n,), if the thresholds have segments.
         """
         values = values.detach()
         # A value at the foot of a ramp is not on it, so that a sum of zeros is exactly zero; a
@@ -121,7 +123,7 @@ class StepBins:
         if self._search is None:
             bins = bucketize(values, self.value_edges, right)
         else:
-            bins = self._search.bins(values, groups, self.value_edges, right)
+            bins = self._search.bins(values, segments, self.value_edges, right)
         if self.delta == 0:
             return Located(bins, None)
         left_edges = torch.cat([self.value_edges[:1], self.value_edges])
@@ -131,7 +133,7 @@ class StepBins:
         return Located(bins, offsets)
 
     def first_bins(self) -> Tensor:
-        """Return for every group the bin that is too low for its values, shape (num_groups,)."""
+        """Return for each segment the bin that is too low for its values, shape (num_segments,)."""
         return self._search.first_bins()
 
     def histogram(self, located: Located, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -190,7 +192,7 @@ class StepBins:
         behind = passed = above[self.end + 1]
         if self._search is not None:
             above = torch.cat([above, above.new_zeros(1)])
-            passed = behind - above[self._group_end[self.end] + 1]
+            passed = behind - above[self._segment_end[self.end] + 1]
         if self.delta == 0:
             return passed
         moment = torch.where(self.on_ramp[1:], moment[1:] + mass[1:] * self.coords, 0)
@@ -216,21 +218,21 @@ class StepBins:
         zeros = self.edges.new_zeros(self.num_bins)
         if self.delta == 0:
             base = running_sums(zeros.index_add(0, self.end + 1, coefficients))
-            return self._from_group_start(base), zeros
+            return self._from_segment_start(base), zeros
         rise = coefficients / (2 * self.delta)
         bends = zeros.index_add(0, self.start + 1, rise).index_add(0, self.end + 1, -rise)
         # Where no ramp is, the slope is 0; what rounding leaves there would grow with distance.
         slope = torch.where(self.on_ramp, running_sums(bends), 0)
         base = torch.cat([zeros[:2], running_sums(slope[1:-1] * self.widths)])
-        base = self._from_group_start(base)
+        base = self._from_segment_start(base)
         base[1:] += slope[1:] * self.lost
         return base, slope
 
-    def _from_group_start(self, base: Tensor) -> Tensor:
-        """Take from every bin what the steps of lower groups have added up to."""
+    def _from_segment_start(self, base: Tensor) -> Tensor:
+        """Take from every bin what the steps of lower segments have added up to."""
         if self._search is None:
             return base
-        return torch.cat([base[:1], base[1:] - base[self._group_start]])
+        return torch.cat([base[:1], base[1:] - base[self._segment_start]])
 
     def evaluate(self, located: Located, base: Tensor, slope: Tensor) -> Tensor:
         """Return the function of :meth:`step_lines` at every value, shape (n,)."""

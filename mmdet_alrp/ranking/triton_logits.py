@@ -46,10 +46,10 @@ def ordered_bits(value):
 
 @triton.jit
 def _read(
-    logits, targets, weights, images, n, CLASSES: tl.constexpr, GROUPED: tl.constexpr,
+    logits, targets, weights, images, n, CLASSES: tl.constexpr, BY_IMAGE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Return places, what lies inside, logits in float32, which are negatives, and their groups."""
+    """Return places, what lies inside, logits in float32, which are negatives, and their images."""
     first = tl.program_id(0).to(tl.int64) * BLOCK
     lane = tl.arange(0, BLOCK)
     at = first + lane
@@ -66,21 +66,21 @@ def _read(
         weight = tl.load(weights + row, mask=inside, other=0)
         negative = (weight > 0) & (own == 0)
     negative = negative & inside
-    group = tl.zeros([BLOCK], tl.int32)
-    if GROUPED:
-        group = tl.load(images + row, mask=negative, other=0).to(tl.int32)
-    return at, inside, value, negative, group
+    image = tl.zeros([BLOCK], tl.int32)
+    if BY_IMAGE:
+        image = tl.load(images + row, mask=negative, other=0).to(tl.int32)
+    return at, inside, value, negative, image
 
 
 @triton.jit
 def _find(
-    value, negative, group, edges, cells, grid, steps, CELLS: tl.constexpr, HARD: tl.constexpr
+    value, negative, image, edges, cells, grid, steps, CELLS: tl.constexpr, HARD: tl.constexpr
 ):  # fmt: skip
-    """Return the bins of finite negatives, and which of them some step of their group reaches."""
+    """Return the bins of finite negatives, and which of them some step of their image reaches."""
     low = tl.load(grid)
     scale = tl.load(grid + 1)
     value = tl.where(negative, value, low)
-    cell = cells + group * CELLS + cell_of(value, low, scale, CELLS)
+    cell = cells + image * CELLS + cell_of(value, low, scale, CELLS)
     start = tl.load(cell)
     end = tl.load(cell + 1)
     for _ in range(tl.load(steps).to(tl.int32)):
@@ -91,34 +91,34 @@ def _find(
         passed = passed & unknown
         start = tl.where(passed, middle + 1, start)
         end = tl.where(unknown & (passed == 0), middle, end)
-    reached = negative & (start > tl.load(cells + group * CELLS))
+    reached = negative & (start > tl.load(cells + image * CELLS))
     return start, reached
 
 
 @triton.jit
-def _skewed(value, group, hardest, skew, reached):
+def _skewed(value, image, hardest, skew, reached):
     """Weigh negatives for the error distribution; the hardest of a ranking weighs 1."""
-    top = ordered_bits(tl.load(hardest + group, mask=reached, other=0)).to(tl.float32, bitcast=True)
+    top = ordered_bits(tl.load(hardest + image, mask=reached, other=0)).to(tl.float32, bitcast=True)
     return tl.exp(skew * (log_sigmoid(value) - log_sigmoid(tl.where(reached, top, 0.0))))
 
 
 @triton.jit
 def find_hardest(
     logits, targets, weights, images, n, edges, cells, grid, steps, hardest,
-    CLASSES: tl.constexpr, GROUPED: tl.constexpr, CELLS: tl.constexpr, HARD: tl.constexpr,
+    CLASSES: tl.constexpr, BY_IMAGE: tl.constexpr, CELLS: tl.constexpr, HARD: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Raise ``hardest`` to the highest negative that a step reaches, group by group."""
-    _, _, value, negative, group = _read(
-        logits, targets, weights, images, n, CLASSES, GROUPED, BLOCK
+    """Raise ``hardest`` to the highest negative that a step reaches, image by image."""
+    _, _, value, negative, image = _read(
+        logits, targets, weights, images, n, CLASSES, BY_IMAGE, BLOCK
     )
     negative = negative & is_finite(value)
-    _, reached = _find(value, negative, group, edges, cells, grid, steps, CELLS, HARD)
+    _, reached = _find(value, negative, image, edges, cells, grid, steps, CELLS, HARD)
     bits = ordered_bits(value)
-    lowest = tl.min(tl.where(reached, group, 0x7FFFFFFF), 0)
-    highest = tl.max(tl.where(reached, group, -1), 0)
+    lowest = tl.min(tl.where(reached, image, 0x7FFFFFFF), 0)
+    highest = tl.max(tl.where(reached, image, -1), 0)
     for owner in range(lowest, highest + 1):  # images stand together: mostly one or two
-        mine = reached & (group == owner)
+        mine = reached & (image == owner)
         tl.atomic_max(hardest + owner, tl.max(tl.where(mine, bits, -0x80000000), 0), sem='relaxed')
 
 
@@ -126,7 +126,7 @@ def find_hardest(
 def count_negatives(
     logits, targets, weights, images, n, edges, cells, grid, steps, hardest, skew, tables,
     num_bins, bits,
-    CLASSES: tl.constexpr, GROUPED: tl.constexpr, SKEWED: tl.constexpr, CELLS: tl.constexpr,
+    CLASSES: tl.constexpr, BY_IMAGE: tl.constexpr, SKEWED: tl.constexpr, CELLS: tl.constexpr,
     HARD: tl.constexpr, COPIES: tl.constexpr, CROWDED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Add the negatives of a block to their bins.
@@ -134,8 +134,8 @@ def count_negatives(
     ``tables`` has ``COPIES`` rows: count (or, skewed, weight in 1 / 2^bits) and moment of each bin
     in turn, then how many negatives are NaN or infinite, and how many logits of any kind are.
     """
-    _, inside, value, negative, group = _read(
-        logits, targets, weights, images, n, CLASSES, GROUPED, BLOCK
+    _, inside, value, negative, image = _read(
+        logits, targets, weights, images, n, CLASSES, BY_IMAGE, BLOCK
     )
     finite = is_finite(value)
     table = tables + (tl.program_id(0) % COPIES).to(tl.int64) * (2 * num_bins + 2)
@@ -145,12 +145,12 @@ def count_negatives(
         harmful = negative & (finite == 0) & ((value < 0) == 0)
         tl.atomic_add(table + 2 * num_bins, tl.sum(harmful.to(tl.int64), 0), sem='relaxed')
         tl.atomic_add(table + 2 * num_bins + 1, broken, sem='relaxed')
-    bins, reached = _find(value, negative & finite, group, edges, cells, grid, steps, CELLS, HARD)
+    bins, reached = _find(value, negative & finite, image, edges, cells, grid, steps, CELLS, HARD)
     one = (tl.full((), 1, tl.int64) << bits).to(tl.float64)
     mass = tl.full([BLOCK], 1, tl.int64)
     moment = tl.zeros([BLOCK], tl.int64)
     if SKEWED:
-        weight = tl.minimum(_skewed(value, group, hardest, skew, reached), 1.0)
+        weight = tl.minimum(_skewed(value, image, hardest, skew, reached), 1.0)
         mass = (weight.to(tl.float64) * one + 0.5).to(tl.int64)
     if not HARD:
         left = tl.load(edges + bins - 1, mask=reached, other=0.0)
@@ -180,15 +180,15 @@ def count_negatives(
 def write_gradient(
     logits, targets, weights, images, n, edges, cells, grid, steps, hardest, skew, lines, factor,
     gradient,
-    CLASSES: tl.constexpr, GROUPED: tl.constexpr, SKEWED: tl.constexpr, CELLS: tl.constexpr,
+    CLASSES: tl.constexpr, BY_IMAGE: tl.constexpr, SKEWED: tl.constexpr, CELLS: tl.constexpr,
     HARD: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Write the gradient of negatives, ``factor`` times a straight line a bin; elsewhere 0."""
-    at, inside, value, negative, group = _read(
-        logits, targets, weights, images, n, CLASSES, GROUPED, BLOCK
+    at, inside, value, negative, image = _read(
+        logits, targets, weights, images, n, CLASSES, BY_IMAGE, BLOCK
     )
     bins, reached = _find(
-        value, negative & is_finite(value), group, edges, cells, grid, steps, CELLS, HARD
+        value, negative & is_finite(value), image, edges, cells, grid, steps, CELLS, HARD
     )
     result = tl.load(lines + 2 * bins, mask=reached, other=0.0)
     if not HARD:
@@ -196,7 +196,7 @@ def write_gradient(
         slope = tl.load(lines + 2 * bins + 1, mask=reached, other=0.0)
         result += slope * (tl.where(reached, value, 0.0) - left)
     if SKEWED:
-        result *= _skewed(value, group, hardest, skew, reached)
+        result *= _skewed(value, image, hardest, skew, reached)
     result = tl.where(reached, result * tl.load(factor), 0.0)
     tl.store(gradient + at, result.to(gradient.dtype.element_ty), mask=inside)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-# What pair_sums adds up, over the pairs of one group
+# What pair_sums adds up, over the pairs of one image
 ABOVE = tl.constexpr(0)  # H(x_ij) v_j, j != i
 UP_TO = tl.constexpr(1)  # [place_j <= place_i] v_j
 BEST_UP_TO = tl.constexpr(2)  # the largest of these in place of their sum
@@ -34,7 +34,7 @@ def score_of(positives, at, inside):
 @triton.jit(do_not_specialize=['count'])
 def pair_sums(
     values, positives, images, places, labels, count, sums,
-    KIND: tl.constexpr, DELTA: tl.constexpr, GROUPED: tl.constexpr, ROWS: tl.constexpr,
+    KIND: tl.constexpr, DELTA: tl.constexpr, BY_IMAGE: tl.constexpr, ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Sum values over pairs of positives, as ``KIND`` says, for each row."""
@@ -42,9 +42,9 @@ def pair_sums(
     real = row < count
     score = score_of(positives, row, real)[:, None]
     place = tl.load(places + row, mask=real, other=0)[:, None]
-    group = tl.zeros([ROWS], tl.int32)
-    if GROUPED:
-        group = tl.load(images + row, mask=real, other=0).to(tl.int32)
+    image = tl.zeros([ROWS], tl.int32)
+    if BY_IMAGE:
+        image = tl.load(images + row, mask=real, other=0).to(tl.int32)
     label = tl.zeros([ROWS], tl.float64)[:, None]
     if KIND >= LOWER:
         label = tl.load(labels + row, mask=real, other=0.0)[:, None]
@@ -54,9 +54,9 @@ def pair_sums(
         real_column = column < count
         value = tl.load(values + column, mask=real_column, other=0.0)[None, :]
         counted = tl.full([ROWS, COLUMNS], 1, tl.int1) & real_column[None, :]
-        if GROUPED:
+        if BY_IMAGE:
             owner = tl.load(images + column, mask=real_column, other=-1).to(tl.int32)
-            counted = counted & (owner[None, :] == group[:, None])
+            counted = counted & (owner[None, :] == image[:, None])
         if (KIND == UP_TO) | (KIND == BEST_UP_TO):
             other_place = tl.load(places + column, mask=real_column, other=0)
             counted = counted & (other_place[None, :] <= place)

@@ -32,16 +32,16 @@ def _not_above(edge):
 
 @triton.jit(do_not_specialize=['count'])
 def place_positives(
-    positives, images, count, places, starts, ends, edges, edge_groups, pos_rank, num_broken,
-    DELTA: tl.constexpr, GROUPED: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    positives, images, count, places, starts, ends, edges, edge_images, pos_rank, num_broken,
+    DELTA: tl.constexpr, BY_IMAGE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Place positives and their breakpoints, and rank positives among themselves."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     real = row < count
     score = score_of(positives, row, real)
-    group = tl.zeros([ROWS], tl.int32)
-    if GROUPED:
-        group = tl.load(images + row, mask=real, other=0).to(tl.int32)
+    image = tl.zeros([ROWS], tl.int32)
+    if BY_IMAGE:
+        image = tl.load(images + row, mask=real, other=0).to(tl.int32)
     place = tl.zeros([ROWS, COLUMNS], tl.int32)
     start = tl.zeros([ROWS, COLUMNS], tl.int32)
     end = tl.zeros([ROWS, COLUMNS], tl.int32)
@@ -52,10 +52,10 @@ def place_positives(
         other = score_of(positives, column, real_column)[None, :]
         before = tl.zeros([ROWS, COLUMNS], tl.int1)
         same = tl.full([ROWS, COLUMNS], 1, tl.int1) & real_column[None, :]
-        if GROUPED:
+        if BY_IMAGE:
             owner = tl.load(images + column, mask=real_column, other=0).to(tl.int32)
-            before = same & (owner[None, :] < group[:, None])
-            same = same & (owner[None, :] == group[:, None])
+            before = same & (owner[None, :] < image[:, None])
+            same = same & (owner[None, :] == image[:, None])
         mine = score[:, None]
         lower = (other < mine) | ((other == mine) & (column[None, :] > row[:, None]))
         place += (before | (same & lower)).to(tl.int32)
@@ -73,10 +73,10 @@ def place_positives(
         start_ = place_ + tl.sum(start, 1)
         end_ = place_ + tl.sum(end, 1)
     tl.store(edges + start_, _not_above(score - DELTA), mask=real)
-    tl.store(edge_groups + start_, group, mask=real)
+    tl.store(edge_images + start_, image, mask=real)
     if DELTA != 0:
         tl.store(edges + end_, _not_above(score + DELTA), mask=real)
-        tl.store(edge_groups + end_, group, mask=real)
+        tl.store(edge_images + end_, image, mask=real)
     tl.store(starts + row, start_, mask=real)
     tl.store(ends + row, end_, mask=real)
     own = tl.load(positives + row, mask=real, other=0.0)
@@ -86,8 +86,8 @@ def place_positives(
 
 
 @triton.jit
-def _edges_before(key, edges, edge_groups, num_edges, low, scale, CELLS: tl.constexpr):
-    """Count the breakpoints in cells before ``key``: group times CELLS plus cell."""
+def _edges_before(key, edges, edge_images, num_edges, low, scale, CELLS: tl.constexpr):
+    """Count the breakpoints in cells before ``key``: image times CELLS plus cell."""
     start = tl.zeros_like(key)
     end = start + num_edges
     most = num_edges
@@ -97,19 +97,19 @@ def _edges_before(key, edges, edge_groups, num_edges, low, scale, CELLS: tl.cons
         unknown = start < end
         edge = tl.load(edges + middle, mask=unknown, other=0.0)
         found = cell_of(tl.where(is_finite(edge), edge, low), low, scale, CELLS)
-        found += CELLS * tl.load(edge_groups + middle, mask=unknown, other=0)
+        found += CELLS * tl.load(edge_images + middle, mask=unknown, other=0)
         passed = unknown & (found < key)
         start = tl.where(passed, middle + 1, start)
         end = tl.where(unknown & (passed == 0), middle, end)
     return start
 
 
-@triton.jit(do_not_specialize=['num_edges', 'num_groups'])
+@triton.jit(do_not_specialize=['num_edges', 'num_images'])
 def fill_grid(
-    edges, edge_groups, num_edges, num_groups, cells, grid, steps,
+    edges, edge_images, num_edges, num_images, cells, grid, steps,
     DELTA: tl.constexpr, CELLS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Lay a grid of cells over the breakpoints of each group.
+    """Lay a grid of cells over the breakpoints of each image.
 
     ``cells`` gets the number of breakpoints before each cell, ``grid`` the lowest breakpoint, the
     number of cells in a unit and the largest offset on a ramp, ``steps`` those of a search in the
@@ -132,9 +132,9 @@ def fill_grid(
     scale = CELLS / tl.maximum(highest - lowest, 1e-30)
     scale = tl.where(highest > lowest, scale, 0.0)
     key = tl.program_id(0) * BLOCK + lane
-    before = _edges_before(key, edges, edge_groups, num_edges, lowest, scale, CELLS)
-    behind = _edges_before(key + 1, edges, edge_groups, num_edges, lowest, scale, CELLS)
-    wanted = key <= num_groups * CELLS
+    before = _edges_before(key, edges, edge_images, num_edges, lowest, scale, CELLS)
+    behind = _edges_before(key + 1, edges, edge_images, num_edges, lowest, scale, CELLS)
+    wanted = key <= num_images * CELLS
     tl.store(cells + key, before, mask=wanted)
     fullest = tl.max(tl.where(wanted, behind - before, 0), 0)
     needed = tl.zeros_like(fullest)
@@ -152,9 +152,9 @@ def fill_grid(
 
 @triton.jit(do_not_specialize=['num_bins', 'bits', 'count'])
 def sum_negatives(
-    tables, num_bins, bits, edges, edge_groups, grid, positives, images, starts, ends, count,
+    tables, num_bins, bits, edges, edge_images, grid, positives, images, starts, ends, count,
     num_broken, num_fp,
-    DELTA: tl.constexpr, GROUPED: tl.constexpr, SKEWED: tl.constexpr, ROWS: tl.constexpr,
+    DELTA: tl.constexpr, BY_IMAGE: tl.constexpr, SKEWED: tl.constexpr, ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Sum ``H(x_ij)`` over the negatives j, for each positive i, from the table of the bins."""
@@ -163,9 +163,9 @@ def sum_negatives(
     foot = (score_of(positives, row, real) - DELTA)[:, None]
     start = tl.load(starts + row, mask=real, other=0)[:, None]
     end = tl.load(ends + row, mask=real, other=0)[:, None]
-    group = tl.zeros([ROWS], tl.int32)
-    if GROUPED:
-        group = tl.load(images + row, mask=real, other=0).to(tl.int32)
+    image = tl.zeros([ROWS], tl.int32)
+    if BY_IMAGE:
+        image = tl.load(images + row, mask=real, other=0).to(tl.int32)
     one = (tl.full((), 1, tl.int64) << bits).to(tl.float64)
     unit = tl.load(grid + 2).to(tl.float64) / one
     total = tl.zeros([ROWS, COLUMNS], tl.float64)
@@ -177,9 +177,9 @@ def sum_negatives(
             mass = mass / one
         behind = column[None, :] > end
         climbing = (column[None, :] > start) & (behind == 0)
-        if GROUPED:
-            owner = tl.load(edge_groups + column - 1, mask=real_column, other=-1)
-            same = owner[None, :] == group[:, None]
+        if BY_IMAGE:
+            owner = tl.load(edge_images + column - 1, mask=real_column, other=-1)
+            same = owner[None, :] == image[:, None]
             behind = behind & same
             climbing = climbing & same
         total += tl.where(behind, mass[None, :], 0.0)
@@ -195,8 +195,8 @@ def sum_negatives(
 
 @triton.jit(do_not_specialize=['count', 'num_bins'])
 def draw_lines(
-    update, spread, edges, edge_groups, positives, images, starts, ends, count, num_bins, lines,
-    DELTA: tl.constexpr, GROUPED: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    update, spread, edges, edge_images, positives, images, starts, ends, count, num_bins, lines,
+    DELTA: tl.constexpr, BY_IMAGE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Write ``sum_i update(i) H(v - s_i) / spread(i)`` as one straight line a bin.
 
@@ -205,7 +205,7 @@ def draw_lines(
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     real = (row > 0) & (row < num_bins)
     left = tl.load(edges + row - 1, mask=real, other=0.0).to(tl.float64)[:, None]
-    owner = tl.load(edge_groups + row - 1, mask=real, other=0)
+    owner = tl.load(edge_images + row - 1, mask=real, other=0)
     height = tl.zeros([ROWS, COLUMNS], tl.float64)
     slope = tl.zeros([ROWS, COLUMNS], tl.float64)
     for first in range(0, count, COLUMNS):
@@ -218,9 +218,9 @@ def draw_lines(
         share = tl.where(size > 0, share / tl.where(size > 0, size, 1.0), 0.0)[None, :]
         behind = row[:, None] > end
         climbing = (row[:, None] > start) & (behind == 0)
-        if GROUPED:
-            group = tl.load(images + column, mask=real_column, other=-1).to(tl.int32)
-            same = owner[:, None] == group[None, :]
+        if BY_IMAGE:
+            image = tl.load(images + column, mask=real_column, other=-1).to(tl.int32)
+            same = owner[:, None] == image[None, :]
             behind = behind & same
             climbing = climbing & same
         height += tl.where(behind, share, 0.0)

@@ -1,7 +1,7 @@
 """Losses and metrics for salient-object and semantic segmentation.
 
-Importing this package registers them in MMEngine's root registries, where MMSegmentation,
-MMDetection and plain MMEngine find them by name. It needs neither MMSegmentation nor MMDetection;
+They stand in MMEngine's root registries, where MMSegmentation, MMDetection and plain MMEngine find
+them by name. It needs neither MMSegmentation nor MMDetection;
 the data sets, in :mod:`mmdet_alrp.segmentation.datasets`, need mmcv, which reads their images.
 """
 

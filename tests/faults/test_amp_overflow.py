@@ -4,8 +4,8 @@ from faulty_runs import SGD, Diary, Poison, build_runner, scenes
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from tiny_detectors import HEADS, detector
 
-from mmdet_alrp.command_line import UsageError
 from mmdet_alrp.engine.hooks import FiniteLossHook
+from mmdet_alrp.guards.errors import NotFiniteError
 
 HEAD = 'RankingRetinaHead'
 OVERFLOWING = 1e38  # times the loss of these scenes: gradients beyond float32
@@ -63,6 +63,6 @@ def test_overflow_of_the_forward_pass_is_skipped_with_a_warning(tmp_path):
 
 def test_overflow_of_the_forward_pass_raises(tmp_path):
     runner, _ = scaled_run(tmp_path, FiniteLossHook(), 64.0, (1,))
-    with pytest.raises(UsageError, match=rf'iteration 2, bbox_head \({HEAD}\): loss_cls = nan'):
+    with pytest.raises(NotFiniteError, match=rf'iteration 2, bbox_head \({HEAD}\): loss_cls = nan'):
         runner.train()
     assert not list(tmp_path.glob('*.pth'))

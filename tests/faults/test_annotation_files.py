@@ -4,9 +4,9 @@ import pytest
 from mmengine.config import ConfigDict
 from tiny_runs import one_line_error, write_config
 
+from mmdet_alrp.cli import annotation_checks
+from mmdet_alrp.cli.annotation_checks import check_annotations
 from mmdet_alrp.command_line import UsageError
-from mmdet_alrp.engine import annotation_checks
-from mmdet_alrp.engine.annotation_checks import check_annotations
 
 
 def changed(tiny_shapes, folder, change):

@@ -5,7 +5,7 @@ import torch
 from faulty_runs import Diary, build_runner, scene, scenes
 from tiny_detectors import DETECTORS, HEADS, RANKING_HEADS, detector
 
-from mmdet_alrp.command_line import UsageError
+from mmdet_alrp.guards.errors import BrokenBatchError, NotFiniteError
 
 GOOD = [8, 8, 40, 40]
 EMPTY_BOXES = {
@@ -56,7 +56,7 @@ def test_box_without_content_keeps_ranking_losses_finite_without_the_check(tmp_p
 def test_encoded_box_without_width_is_never_silent(tmp_path):
     data = [scene([GOOD, EMPTY_BOXES['no width']], [0, 1])]  # its width is encoded as log 0
     with pytest.raises(
-        UsageError, match=r'bbox_head \(RetinaHead\): loss_bbox = inf \(images scene\.png'
+        NotFiniteError, match=r'bbox_head \(RetinaHead\): loss_bbox = inf \(images scene\.png'
     ):
         train(tmp_path, data, 'RetinaHead', hooks=[{'type': 'FiniteLossHook'}])
 
@@ -74,7 +74,7 @@ def test_box_partly_outside_is_trained_as_it_is(tmp_path, name):
 @pytest.mark.parametrize('name', DETECTORS)
 def test_class_out_of_range_names_image_object_and_range(tmp_path, name, label):
     data = [scene(), scene([GOOD, GOOD], [0, label], seed=7, name='wrong.png')]
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(BrokenBatchError) as caught:
         train(tmp_path, data, name)
     expected = (
         f'wrong.png (img_id 7): object 2 of 2 has class index {label}, '
@@ -87,7 +87,7 @@ def test_class_out_of_range_names_image_object_and_range(tmp_path, name, label):
 def test_coordinate_that_is_no_number(tmp_path, value):
     data = [scene([GOOD, [10, 10, value, 30]], [0, 1], name='nan.png')]
     expected = re.escape('nan.png (img_id 0): box 2 of 2 is [10.0, 10.0, ')
-    with pytest.raises(UsageError, match=expected):
+    with pytest.raises(BrokenBatchError, match=expected):
         train(tmp_path, data)
 
 

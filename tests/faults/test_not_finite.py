@@ -7,9 +7,10 @@ from mmdet.registry import HOOKS
 from tiny_detectors import HEADS, detector
 from tiny_runs import load_tool, write_config
 
-from mmdet_alrp.command_line import UsageError
-from mmdet_alrp.engine.exit_status import exit_status_of
+from mmdet_alrp.cli.exit_status import exit_status_of
 from mmdet_alrp.engine.hooks import FiniteLossHook
+from mmdet_alrp.guards.checkpoint_safety import load_safely
+from mmdet_alrp.guards.errors import NotFiniteError
 
 HOOK = {'type': 'FiniteLossHook'}
 VALUES = [float('nan'), float('inf'), float('-inf')]
@@ -50,7 +51,7 @@ def test_wrong_options(options, message):
 @pytest.mark.parametrize('name', HEADS)
 def test_raise_names_head_loss_iteration_and_remedy(tmp_path, name, value):
     runner, diary = poisoned_run(tmp_path, name, FiniteLossHook(), [2], value, epochs=2)
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(NotFiniteError) as caught:
         runner.train()
     message = str(caught.value)
     head = HEADS[name]
@@ -67,17 +68,19 @@ def test_raise_names_head_loss_iteration_and_remedy(tmp_path, name, value):
 def test_logits_are_judged_where_no_positive_makes_a_loss_of_them(tmp_path, name):
     data = [scene([], [], seed=seed) for seed in range(8)]
     runner, _ = poisoned_run(tmp_path, name, FiniteLossHook(), data=data)
-    with pytest.raises(UsageError, match=rf'bbox_head \({name}\): logits = nan or inf \(images'):
+    with pytest.raises(
+        NotFiniteError, match=rf'bbox_head \({name}\): logits = nan or inf \(images'
+    ):
         runner.train()
 
 
 def test_nothing_is_saved_when_the_last_step_of_an_epoch_is_poisoned(tmp_path):
     hook = FiniteLossHook()
     runner, _ = poisoned_run(tmp_path, 'RankingRetinaHead', hook, [7], epochs=2)
-    with pytest.raises(UsageError, match='iteration 8'):
+    with pytest.raises(NotFiniteError, match='iteration 8'):
         runner.train()
     assert [path.name for path in tmp_path.glob('*.pth')] == ['epoch_1.pth']
-    state = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)['state_dict']
+    state = load_safely(tmp_path / 'epoch_1.pth')['state_dict']
     assert all(value.isfinite().all() for value in state.values())
 
 
@@ -94,7 +97,7 @@ def test_skip_changes_nothing_in_the_step_and_goes_on(tmp_path, name, value):
     head = HEADS[name]
     assert re.search(rf'iteration 2, .*{head.path} \({name}\): {head.loss} = (nan|inf)', line)
     assert 'number 1 in a row, 1 in this run' in line
-    state = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)['state_dict']
+    state = load_safely(tmp_path / 'epoch_1.pth')['state_dict']
     assert all(value.isfinite().all() for value in state.values())
 
 
@@ -132,7 +135,7 @@ def test_skip_gives_up_after_too_many_in_a_row(tmp_path):
     # one good step resets the count
     poisoned = [0, 1, 3, 4, 5]
     runner, diary = poisoned_run(tmp_path, 'RankingRetinaHead', hook, poisoned, epochs=2)
-    with pytest.raises(UsageError, match=r'iteration 6, .* 3 steps in a row are lost; lower'):
+    with pytest.raises(NotFiniteError, match=r'iteration 6, .* 3 steps in a row are lost; lower'):
         runner.train()
     assert len(warnings_of(tmp_path)) == 4
     assert diary.is_finite()

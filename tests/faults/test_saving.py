@@ -4,14 +4,14 @@ import subprocess
 import sys
 
 import pytest
-import torch
 from faulty_runs import build_runner, scenes
 from mmengine.hooks import CheckpointHook, Hook
 from tiny_detectors import detector
 from tiny_runs import REPO, one_line_error, run_here, write_config
 
-from mmdet_alrp.command_line import UsageError
-from mmdet_alrp.engine.whole_files import WholeFileBackend
+from mmdet_alrp.guards.checkpoint_safety import load_safely
+from mmdet_alrp.guards.errors import CheckpointNotSavedError
+from mmdet_alrp.guards.whole_files import WholeFileBackend
 
 NEEDS_FULL_DEVICE = pytest.mark.skipif(
     not os.path.exists('/dev/full'), reason='no device that is always full'
@@ -47,7 +47,7 @@ def names(folder):
 
 
 def assert_whole(path):
-    checkpoint = torch.load(path, weights_only=True)
+    checkpoint = load_safely(path)
     assert {'state_dict', 'meta', 'message_hub'} <= checkpoint.keys()
     return checkpoint
 
@@ -55,7 +55,7 @@ def assert_whole(path):
 @NEEDS_FULL_DEVICE
 def test_full_disk_keeps_the_old_checkpoint_and_resume_works(tmp_path):
     fill_disk(tmp_path, 'epoch_2.pth')
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(CheckpointNotSavedError) as caught:
         run(tmp_path).train()
     message = str(caught.value)
     assert message.startswith('the checkpoint could not be saved (No space left on device')
@@ -72,7 +72,7 @@ def test_full_disk_keeps_the_old_checkpoint_and_resume_works(tmp_path):
 @NEEDS_FULL_DEVICE
 def test_full_disk_keeps_the_best_checkpoint(tmp_path):
     fill_disk(tmp_path, 'best_score_epoch_2.pth')
-    with pytest.raises(UsageError, match='No space left on device'):
+    with pytest.raises(CheckpointNotSavedError, match='No space left on device'):
         run(tmp_path, hooks=[Score()], save_best='score', rule='greater').train()
     assert 'best_score_epoch_1.pth' in names(tmp_path)
     assert_whole(tmp_path / 'best_score_epoch_1.pth')
@@ -81,7 +81,9 @@ def test_full_disk_keeps_the_best_checkpoint(tmp_path):
 @NEEDS_FULL_DEVICE
 def test_full_disk_at_the_first_checkpoint(tmp_path):
     fill_disk(tmp_path, 'epoch_1.pth')
-    with pytest.raises(UsageError, match='there is no earlier one: make room and start again'):
+    with pytest.raises(
+        CheckpointNotSavedError, match='there is no earlier one: make room and start again'
+    ):
         run(tmp_path).train()
     assert names(tmp_path) == []
 

@@ -6,8 +6,9 @@ from faulty_runs import Diary, Poison, build_runner, scene, scenes
 from in_processes import run_in_processes
 from tiny_detectors import HEADS, detector
 
-from mmdet_alrp.command_line import UsageError
 from mmdet_alrp.engine.hooks import FiniteLossHook, SelfBalanceHook
+from mmdet_alrp.guards.checkpoint_safety import load_safely
+from mmdet_alrp.guards.errors import GuardError
 
 HEAD = 'RankingRetinaHead'
 STEPS_WITHOUT = 55
@@ -27,7 +28,7 @@ def run(folder, data, hooks, **changes):
     message = ''
     try:
         runner.train()
-    except UsageError as error:
+    except GuardError as error:
         message = str(error)
     return runner, diary, message
 
@@ -149,7 +150,7 @@ def test_process_without_image_content_or_positives_for_many_steps(group):
 
 def test_resume_from_one_process_to_two(group):
     folder, found = group
-    state = torch.load(folder / 'alone' / 'epoch_1.pth', weights_only=True)
+    state = load_safely(folder / 'alone' / 'epoch_1.pth')
     parts = [entry['resumed'] for entry in found]
     for part in parts:
         assert (part['epoch'], part['steps']) == (2, 4)  # the second epoch and nothing else
@@ -158,7 +159,7 @@ def test_resume_from_one_process_to_two(group):
     loc = sum(step['loc_error'] for step in losses)
     expected = (sum(step['loss_cls'] for step in losses) + loc) / loc
     assert parts[0]['last'] == parts[1]['last'] == pytest.approx(expected, rel=1e-4)
-    meta = torch.load(folder / 'both' / 'epoch_2.pth', weights_only=True)['meta']
+    meta = load_safely(folder / 'both' / 'epoch_2.pth')['meta']
     assert (meta['epoch'], meta['iter']) == (2, 8)
 
 
@@ -169,5 +170,5 @@ def test_resume_from_two_processes_to_one(group, tmp_path):
     assert diary.pages[0][0][RATIO].item() == found[0]['resumed']['last']
     assert (runner.epoch, len(diary.losses)) == (3, 4)
     assert diary.is_finite()
-    meta = torch.load(tmp_path / 'epoch_3.pth', weights_only=True)['meta']
+    meta = load_safely(tmp_path / 'epoch_3.pth')['meta']
     assert (meta['epoch'], meta['iter']) == (3, 12)

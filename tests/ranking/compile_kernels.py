@@ -12,11 +12,11 @@ POINTERS = {
     'logits': '*fp32', 'targets': '*i8', 'weights': '*fp32', 'images': '*i32', 'edges': '*fp32',
     'cells': '*i32', 'grid': '*fp32', 'steps': '*i64', 'hardest': '*i32', 'tables': '*i64',
     'lines': '*fp32', 'factor': '*fp32', 'gradient': '*fp32', 'positives': '*fp32',
-    'places': '*i32', 'starts': '*i32', 'ends': '*i32', 'edge_groups': '*i32', 'pos_rank': '*fp64',
+    'places': '*i32', 'starts': '*i32', 'ends': '*i32', 'edge_images': '*i32', 'pos_rank': '*fp64',
     'num_broken': '*i64', 'num_fp': '*fp64', 'update': '*fp64', 'spread': '*fp64',
     'pos_index': '*i64', 'values': '*fp64', 'labels': '*fp64', 'sums': '*fp64',
 }  # fmt: skip
-SCALARS = dict.fromkeys(('count', 'num_bins', 'bits', 'num_edges', 'num_groups'), 'i32')
+SCALARS = dict.fromkeys(('count', 'num_bins', 'bits', 'num_edges', 'num_images'), 'i32')
 SCALARS.update(n='i64', skew='fp32')
 SETTINGS = {
     'BLOCK': fused_passes.BLOCK, 'CELLS': fused.MAX_CELLS, 'COPIES': 16, 'CROWDED': 2,
@@ -32,11 +32,11 @@ def variants():
         for classes in (0, 80):
             for special in (False, True):
                 yield triton_logits, name, {
-                    'CLASSES': classes, 'GROUPED': special, 'SKEWED': special, 'HARD': special,
+                    'CLASSES': classes, 'BY_IMAGE': special, 'SKEWED': special, 'HARD': special,
                 }  # fmt: skip
     for name in TABLES:
         for special in (False, True):
-            options = {'GROUPED': special, 'SKEWED': special, 'DELTA': 0.0 if special else 0.3}
+            options = {'BY_IMAGE': special, 'SKEWED': special, 'DELTA': 0.0 if special else 0.3}
             if name == 'fill_grid':
                 options['BLOCK'] = 1024
             for kind in range(7 if name == 'pair_sums' else 1):

@@ -13,9 +13,9 @@ from mmdet_alrp.ranking import (
     ClassTargets,
     alrp_box_weights,
     alrp_terms,
+    build_ranking,
     error_driven_loss,
     fused_passes,
-    rank,
     rank_sort_losses,
 )
 
@@ -68,7 +68,7 @@ def test_a_head_that_knows_the_positives_waits_no_more(name):
     assert counter.waits == 1
     quality = torch.rand(len(targets.pos_index), generator=gen)
     with LaunchCounter() as counter:
-        ranking = rank(logits.reshape(-1), targets, 1.0)
+        ranking = build_ranking(logits.reshape(-1), targets, 1.0)
         if name == 'rs':
             sum(rank_sort_losses(logits.reshape(-1), ranking, quality)).backward()
         else:

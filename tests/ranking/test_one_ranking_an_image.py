@@ -6,7 +6,7 @@ import torch
 from paired import PAIRS, assert_matches, value_and_grad
 from rankings import batch_of
 
-from mmdet_alrp.ranking import alrp_loss, average_precision_loss, dominance
+from mmdet_alrp.ranking import alrp_loss, average_precision_loss, label_comparison
 
 DTYPES = [torch.float64, torch.float32]
 SIZES = {  # (positives, negatives) of each image
@@ -215,6 +215,6 @@ def test_sorting_in_rounds_keeps_images_apart(delta, monkeypatch):
     case, images = batch_of([(9, 50), (0, 4), (12, 40), (5, 5)])
     ours, brute_force = PAIRS['rs sort']
     expected = oracle.one_ranking_an_image(lambda *part: brute_force(*part, delta), case, images, 4)
-    monkeypatch.setattr(dominance, 'MAX_PAIRED', 0)
+    monkeypatch.setattr(label_comparison, 'MAX_PAIRED', 0)
     logits = case[0].clone().requires_grad_()
     assert_matches(ours(logits, *case[1:], delta, images=images, num_images=4), logits, expected)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from paired import TOLERANCES, assert_matches, assert_near
 from rankings import CASES, random_ranking
 
-from mmdet_alrp.ranking import dominance, rank_sort_loss
+from mmdet_alrp.ranking import label_comparison, rank_sort_loss
 
 DELTAS = [0.0, 0.5, 1.0, 1e6]
 LABELS = {
@@ -32,13 +32,13 @@ every_dtype = pytest.mark.parametrize('dtype', list(TOLERANCES), ids=['float64',
 
 
 # Up to how many positives are compared pair by pair, with more in rounds
-WAYS = {'as chosen': dominance.MAX_PAIRED, 'in rounds': 0}
+WAYS = {'as chosen': label_comparison.MAX_PAIRED, 'in rounds': 0}
 
 
 @contextmanager
 def comparing(way):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dominance, 'MAX_PAIRED', WAYS[way])
+        patch.setattr(label_comparison, 'MAX_PAIRED', WAYS[way])
         yield
 
 

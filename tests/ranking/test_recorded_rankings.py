@@ -9,9 +9,9 @@ import pytest
 import torch
 from runs_of_mmengine import forget_runs
 
+from mmdet_alrp.cli.exit_status import exit_status_of
 from mmdet_alrp.datasets import ShapesOptions, write_shapes
-from mmdet_alrp.engine.exit_status import exit_status_of
-from mmdet_alrp.ranking import rank
+from mmdet_alrp.ranking import build_ranking
 
 TESTS = Path(__file__).resolve().parents[1]
 BENCHMARKS = TESTS.parent / 'tools' / 'benchmarks'
@@ -45,7 +45,7 @@ def record_of(recorded_rankings, epoch=1, step=1, seed=0, num_pos=30, delta=1.0)
     targets[:num_pos] = 1
     targets[num_pos : num_pos + 100] = -1
     logits[:num_pos] += 2.5
-    ranking = rank(logits, targets, delta)
+    ranking = build_ranking(logits, targets, delta)
     place = {'epoch': epoch, 'step': step, 'loss': 'head'}
     neg_index = torch.empty(0, dtype=torch.long) if ranking is None else ranking.neg_index
     return {**place, **recorded_rankings.describe(logits, targets, neg_index)}, ranking
@@ -66,7 +66,7 @@ def test_a_drawn_ranking_has_the_recorded_sizes(module_of, num_pos):
     logits, targets, loc_errors = recorded_rankings.draw_batch(record, torch.device('cpu'))
     assert logits.requires_grad and logits.shape == targets.shape == (5000,)
     assert loc_errors.shape == (num_pos,)
-    drawn = rank(logits, targets, 1.0)
+    drawn = build_ranking(logits, targets, 1.0)
     assert (drawn.num_pos, drawn.pos_logits.min()) == (num_pos, ranking.pos_logits.min())
     assert len(drawn.neg_index) == num_neg and int((targets < 0).sum()) == 100
     assert drawn.num_fp.mean() == pytest.approx(float(ranking.num_fp.mean()), rel=0.2)

@@ -22,9 +22,9 @@ from mmdet_alrp.ranking import (
     ClassTargets,
     RankingOptions,
     alrp_loss,
+    build_ranking,
     fused,
     fused_passes,
-    rank,
     rank_sort_loss,
 )
 
@@ -161,10 +161,10 @@ def test_counts_are_exact(delta, centre):
     logits, targets, _ = random_ranking(12, 900, seed=9, scale=1.0)
     logits = (logits + centre).float().to(DEVICE)
     targets = targets.to(DEVICE)
-    found = rank(logits, targets, delta).num_fp
+    found = build_ranking(logits, targets, delta).num_fp
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(fused_passes.SWITCH, '0')
-        by_pytorch = rank(logits, targets, delta).num_fp
+        by_pytorch = build_ranking(logits, targets, delta).num_fp
     torch.testing.assert_close(found, by_pytorch, rtol=1e-12, atol=1e-9)
     if centre < 1e9:  # there float64 itself cannot hold the ends of the ramps
         expected = oracle.rank_all(logits.cpu(), targets.cpu(), delta).num_fp
@@ -201,8 +201,8 @@ def test_class_indices_in_place_of_targets(num_classes, by_image, fused_path, mo
     short = ClassTargets.of(indices, weights, num_classes)
     assert torch.equal(short.flat(), targets.flatten().to(torch.int8))
     assert torch.equal(short.pos_index, (targets.flatten() == 1).nonzero().squeeze(1))
-    found = rank(logits, short, 1.0, options[0])
-    expected = rank(logits, targets.flatten(), 1.0, options[1])
+    found = build_ranking(logits, short, 1.0, options[0])
+    expected = build_ranking(logits, targets.flatten(), 1.0, options[1])
     for name in ('num_fp', 'pos_rank', 'neg_index', 'all_finite'):
         assert torch.equal(getattr(found, name), getattr(expected, name)), name
     errors = torch.rand_like(found.num_fp)
@@ -214,9 +214,11 @@ def test_class_indices_that_do_not_fit():
     _, indices, weights, images = classified(10, 3)
     targets = ClassTargets.of(indices, weights, 3)
     with pytest.raises(ValueError, match=r'logits must have shape \(10 \* 3,\)'):
-        rank(torch.zeros(29), targets, 1.0)
+        build_ranking(torch.zeros(29), targets, 1.0)
     with pytest.raises(ValueError, match=r'shape of class indices, \(10,\), got \(30,\)'):
-        rank(torch.zeros(30), targets, 1.0, RankingOptions(images=images.repeat(3), num_images=3))
+        build_ranking(
+            torch.zeros(30), targets, 1.0, RankingOptions(images=images.repeat(3), num_images=3)
+        )
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
@@ -306,10 +308,10 @@ def test_everything_a_ranking_offers(by_kernels):
     case, images = batch_of([(7, 60), (0, 9), (5, 30)], torch.float32)
     logits, targets, values = (part.to(DEVICE) for part in case)
     for options in (None, RankingOptions(0.5, images.to(DEVICE), 3)):
-        found = rank(logits, targets, 0.5, options)
+        found = build_ranking(logits, targets, 0.5, options)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv(fused_passes.SWITCH, '0')
-            expected = rank(logits, targets, 0.5, options)
+            expected = build_ranking(logits, targets, 0.5, options)
         assert type(found) is not type(expected)
         for name in ('pos_logits', 'pos_rank', 'num_fp', 'rank', 'neg_index', 'num_pos'):
             torch.testing.assert_close(

@@ -36,10 +36,7 @@ def test_code_runs_in_its_order():
 
 
 @pytest.mark.parametrize('file', FILES)
-def test_configs_on_the_page_load_and_name_losses(file, tmp_path, monkeypatch):
-    from mmdet_alrp import config_scope
-
-    monkeypatch.setattr(config_scope, 'CONFIGS', ROOT / 'configs')
+def test_configs_on_the_page_load_and_name_losses(file, tmp_path):
     path = tmp_path / file
     path.write_text(FILES[file], 'utf-8')
     model = Config.fromfile(path).model

@@ -14,9 +14,10 @@ from mmengine.registry import MODELS, init_default_scope
 from runs_of_mmengine import forget_runs
 
 import mmdet_alrp  # noqa: F401 - registers what the configs name
+from mmdet_alrp.cli import segmentation_runs
+from mmdet_alrp.cli.exit_status import exit_status_of
 from mmdet_alrp.datasets import ShapesOptions, write_shapes
-from mmdet_alrp.engine import segmentation_runs
-from mmdet_alrp.engine.exit_status import exit_status_of
+from mmdet_alrp.guards.checkpoint_safety import load_safely
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / 'tests' / 'tools'))
@@ -98,7 +99,7 @@ def test_trains_resumes_and_tests_with_pictures(name, metrics, sets, tmp_path):
     assert all(0 <= line[metric] <= 1 for line in judged for metric in metrics)
 
     checkpoint = tmp_path / 'run' / 'epoch_2.pth'
-    torch.load(checkpoint, weights_only=True)
+    load_safely(checkpoint)
     out = ['--show-dir', 'pictures', '--out', tmp_path / 'found.pkl']
     # A machine that only tests has no training data.
     absent = {'train_dataloader.dataset.data_root': str(tmp_path / 'nowhere')}

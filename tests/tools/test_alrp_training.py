@@ -3,7 +3,6 @@ import json
 import signal
 
 import pytest
-import torch
 from test_train import (
     STEPS,
     assert_same_end,
@@ -11,6 +10,8 @@ from test_train import (
     last_checkpoint,
 )
 from tiny_runs import BATCH, EPOCHS, run_here, run_tool, write_config
+
+from mmdet_alrp.guards.checkpoint_safety import load_safely
 
 ALRP_HEAD = {
     'type': 'RankingRetinaHead',
@@ -88,7 +89,7 @@ def test_resume_after_kill_goes_on_with_the_ratio(alrp_trained, tmp_path, monkey
     after = [step['step'] for step in steps_of(tmp_path / 'run')]
     assert after == [*range(1, STEPS + STEPS // 2 + 1), *range(STEPS + 1, EPOCHS * STEPS + 1)]
     assert RATIO in last_checkpoint(tmp_path / 'run')['state_dict']
-    first = torch.load(tmp_path / 'run' / 'epoch_1.pth', weights_only=True)['state_dict'][RATIO]
+    first = load_safely(tmp_path / 'run' / 'epoch_1.pth')['state_dict'][RATIO]
     resumed = steps_of(tmp_path / 'run')[-2 * STEPS]
     assert resumed['step'] == STEPS + 1
     assert resumed['self_balance_ratio'] == pytest.approx(first.item(), rel=1e-6)
@@ -116,14 +117,14 @@ def test_two_cpu_processes_share_an_epoch(two_processes):
     assert steps[0]['lr'] == pytest.approx(0.01 * 0.1 / 2)
     (log,) = two_processes.glob('*/vis_data/scalars.json')
     assert any('coco/bbox_oLRP' in line for line in log.read_text().splitlines())
-    state = torch.load(two_processes / 'epoch_2.pth', weights_only=True)['state_dict']
+    state = load_safely(two_processes / 'epoch_2.pth')['state_dict']
     assert all(value.isfinite().all() for value in state.values())
 
 
 def test_two_processes_share_one_ratio(two_processes):
     steps = steps_of(two_processes)
     ratio = steps[STEPS]['self_balance_ratio']
-    saved = torch.load(two_processes / 'epoch_1.pth', weights_only=True)['state_dict'][RATIO]
+    saved = load_safely(two_processes / 'epoch_1.pth')['state_dict'][RATIO]
     assert ratio == pytest.approx(saved.item(), rel=1e-6)
     # the log holds the losses of the first process, the ratio those of both
     assert ratio != pytest.approx(ratio_of(steps[:STEPS]), rel=1e-5)
@@ -138,7 +139,7 @@ def test_mixed_precision(tiny_shapes, alrp_trained, tmp_path):
     half, full = steps_of(work_dir)[0]['loss'], steps_of(alrp_trained[1])[0]['loss']
     assert half != full
     assert half == pytest.approx(full, rel=0.05)
-    state = torch.load(work_dir / 'epoch_1.pth', weights_only=True)['state_dict']
+    state = load_safely(work_dir / 'epoch_1.pth')['state_dict']
     assert all(value.isfinite().all() for value in state.values())
     assert state[RATIO] != 50
 

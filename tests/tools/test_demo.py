@@ -9,9 +9,9 @@ import pytest
 from mmengine.config import Config
 from tiny_runs import REPO, load_tool, run_tool
 
+from mmdet_alrp.cli.exit_status import exit_status_of
 from mmdet_alrp.command_line import UsageError
 from mmdet_alrp.datasets import ShapesOptions, write_shapes
-from mmdet_alrp.engine.exit_status import exit_status_of
 
 STEPS = 10
 

@@ -17,6 +17,7 @@ from mmdet_alrp.engine.score_thresholds import (
     thresholds_of_labels,
 )
 from mmdet_alrp.evaluation.threshold_files import ThresholdError, read_thresholds
+from mmdet_alrp.guards.checkpoint_safety import load_safely
 
 CHECKPOINT = f'epoch_{EPOCHS}.pth'
 CLASSES = ('cat', 'dog', 'owl')
@@ -200,7 +201,7 @@ def thresholds_file(tiny_config, trained, tmp_path_factory):
     found = pickle.loads((folder / 'plain.pkl').read_bytes())
     scores = torch.cat([image['pred_instances']['scores'] for image in found])
     labels = torch.cat([image['pred_instances']['labels'] for image in found])
-    classes = torch.load(trained / CHECKPOINT, weights_only=True)['meta']['dataset_meta']['classes']
+    classes = load_safely(trained / CHECKPOINT)['meta']['dataset_meta']['classes']
     middle = {
         name: float(scores[labels == label].median()) if (labels == label).any() else 0.5
         for label, name in enumerate(classes)

@@ -7,6 +7,8 @@ import pytest
 import torch
 from tiny_runs import REPO, SIDE, load_tool
 
+from mmdet_alrp.guards.checkpoint_safety import load_safely
+
 CONFIGS = REPO / 'configs'
 HEADS = {
     'alrp_foveabox_r18_shapes': 1,
@@ -71,7 +73,7 @@ def test_one_epoch_trains_and_is_judged(name, tiny_shapes, tmp_path):
     kinds = ('bbox', 'segm') if 'mask' in name else ('bbox',)
     assert all(0 < judged[f'coco/{kind}_oLRP'] <= 1 for kind in kinds)
 
-    state = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)['state_dict']
+    state = load_safely(tmp_path / 'epoch_1.pth')['state_dict']
     assert all(value.isfinite().all() for value in state.values())
     ratios = {key: value.item() for key, value in state.items() if key.endswith('balance.ratio')}
     enabled = ratios if HEADS[name] else {}

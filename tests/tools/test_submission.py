@@ -8,8 +8,8 @@ from mmengine.config import Config
 from pycocotools.coco import COCO
 from tiny_runs import EPOCHS, one_line_error
 
+from mmdet_alrp.cli.submission import Submission
 from mmdet_alrp.command_line import UsageError
-from mmdet_alrp.engine.submission import Submission
 
 CHECKPOINT = f'epoch_{EPOCHS}.pth'
 # as in COCO: category ids have gaps

@@ -7,6 +7,8 @@ import torch
 from pycocotools.coco import COCO
 from tiny_runs import EPOCHS, FOCAL_HEAD, one_line_error, run_here, run_tool, write_config
 
+from mmdet_alrp.guards.checkpoint_safety import load_safely
+
 CHECKPOINT = f'epoch_{EPOCHS}.pth'
 
 
@@ -158,7 +160,7 @@ def test_checkpoint_of_version_2_names_the_converter(
     tiny_config, trained, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    state = torch.load(trained / CHECKPOINT, weights_only=True)['state_dict']
+    state = load_safely(trained / CHECKPOINT)['state_dict']
     renamed = {key.replace('retina_cls', 'fovea_cls'): value for key, value in state.items()}
     torch.save({'state_dict': renamed, 'meta': {'mmdet_version': '2.4.0'}}, 'old.pth')
     line = one_line_error(capsys, 'test', tiny_config, 'old.pth')

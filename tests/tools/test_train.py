@@ -16,11 +16,13 @@ from tiny_runs import (
     write_config,
 )
 
+from mmdet_alrp.guards.checkpoint_safety import load_safely
+
 STEPS = NUM_TRAIN // BATCH
 
 
 def last_checkpoint(work_dir):
-    return torch.load(work_dir / f'epoch_{EPOCHS}.pth', weights_only=True)
+    return load_safely(work_dir / f'epoch_{EPOCHS}.pth')
 
 
 def train_losses(work_dir):
@@ -68,7 +70,7 @@ def test_amp_on_the_cpu_trains_in_bfloat16(tiny_shapes, trained, tmp_path):
     result = run_here('train.py', config, '--amp', cwd=tmp_path)
     assert result.returncode == 0, result.stderr[-3000:]
     work_dir = tmp_path / 'work_dirs' / 'amp'
-    state = torch.load(work_dir / 'epoch_1.pth', weights_only=True)['state_dict']
+    state = load_safely(work_dir / 'epoch_1.pth')['state_dict']
     assert all(value.isfinite().all() and value.dtype != torch.bfloat16 for value in state.values())
     half, full = train_losses(work_dir)[0][1], train_losses(trained)[0][1]
     assert half != full

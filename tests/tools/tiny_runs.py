@@ -13,7 +13,7 @@ import pytest
 import torch
 from runs_of_mmengine import forget_runs
 
-from mmdet_alrp.engine.exit_status import exit_status_of
+from mmdet_alrp.cli.exit_status import exit_status_of
 
 REPO = Path(__file__).resolve().parents[2]
 SIDE = 64

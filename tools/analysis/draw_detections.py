@@ -21,7 +21,7 @@ except ModuleNotFoundError as missing:
 
 from pycocotools.coco import COCO
 
-from mmdet_alrp.drafts import draft_of
+from mmdet_alrp.atomic_write import atomic_write
 from mmdet_alrp.evaluation.coco_files import CocoFileError, read_detections, read_ground_truth
 from mmdet_alrp.evaluation.threshold_files import (
     ThresholdError,
@@ -130,7 +130,7 @@ def tiled(rows: list[list[np.ndarray]]) -> np.ndarray:
 
 def write_png(path: Path, picture: np.ndarray) -> Path:
     """Write a BGR picture as PNG; there is no half of it."""
-    with draft_of(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_bytes(cv2.imencode('.png', picture)[1].tobytes())
     return path
 

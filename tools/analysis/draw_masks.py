@@ -26,12 +26,13 @@ from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.registry import DATASETS, init_default_scope
 from torch import nn
 
-from mmdet_alrp.engine.checkpoint_files import check_checkpoint
-from mmdet_alrp.engine.input_checks import check_data
-from mmdet_alrp.engine.run_config import load_config
-from mmdet_alrp.engine.run_options import ConfigOptions
-from mmdet_alrp.engine.segmentation_runs import check_classes, is_segmentation
-from mmdet_alrp.engine.weight_checks import check_weights
+from mmdet_alrp.cli.checkpoint_files import check_checkpoint
+from mmdet_alrp.cli.input_checks import check_data
+from mmdet_alrp.cli.run_config import load_config
+from mmdet_alrp.cli.run_options import ConfigOptions
+from mmdet_alrp.cli.segmentation_runs import check_classes, is_segmentation
+from mmdet_alrp.cli.weight_checks import check_weights
+from mmdet_alrp.guards.errors import GuardError
 
 IGNORED = (255, 255, 255)
 
@@ -162,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         picture = draw_masks(read_methods(args.methods), args.count, args.cfg_options)
         args.out.parent.mkdir(parents=True, exist_ok=True)
         print(write_png(args.out, picture))
-    except (UsageError, OSError) as error:
+    except (UsageError, GuardError, OSError) as error:
         return fail('draw_masks.py', error)
     return 0
 

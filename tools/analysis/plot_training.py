@@ -22,7 +22,7 @@ except ModuleNotFoundError as missing:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     from mmdet_alrp.command_line import OneLineParser, UsageError, fail
 
-from mmdet_alrp.drafts import draft_of
+from mmdet_alrp.atomic_write import atomic_write
 from mmdet_alrp.line_colours import COLOURS
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def save_figure(figure: Figure, path: str | os.PathLike) -> Path:
     """Write a figure as PNG; there is no half of it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with draft_of(path) as draft:
+    with atomic_write(path) as draft:
         figure.savefig(draft, format='png')
     return path
 

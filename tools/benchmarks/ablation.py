@@ -36,10 +36,10 @@ try:
     from figures import count, name_machine
     from mmengine.config import Config
 
+    from mmdet_alrp.cli.exit_status import exit_status_of
+    from mmdet_alrp.cli.run_options import ConfigOptions
     from mmdet_alrp.command_line import OneLineParser, UsageError
     from mmdet_alrp.engine.bfloat16 import cpu_has_bfloat16
-    from mmdet_alrp.engine.exit_status import exit_status_of
-    from mmdet_alrp.engine.run_options import ConfigOptions
     from mmdet_alrp.evaluation.json_files import write_json
 except ImportError as misfit:  # the package says which version does not fit, and what to do
     print(f'ablation.py: error: {" ".join(str(misfit).split())}', file=sys.stderr)

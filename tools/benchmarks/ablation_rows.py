@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from mmengine.config import Config
 
+from mmdet_alrp.cli.run_config import use_mixed_precision
 from mmdet_alrp.command_line import UsageError
-from mmdet_alrp.engine.run_config import use_mixed_precision
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'ablation'
 

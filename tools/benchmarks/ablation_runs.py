@@ -15,10 +15,10 @@ import torch
 from analysis.plot_training import TrainingLog, read_log
 from analysis.tracked_run import TOOLS, TrackedRun
 
+from mmdet_alrp.atomic_write import atomic_write
+from mmdet_alrp.cli.checkpoint_files import check_checkpoint
 from mmdet_alrp.command_line import UsageError
-from mmdet_alrp.drafts import draft_of
-from mmdet_alrp.engine.checkpoint_files import check_checkpoint
-from mmdet_alrp.engine.checkpoint_safety import load_safely
+from mmdet_alrp.guards.checkpoint_safety import load_safely
 
 # What the log of a validation calls the columns of the table
 FIGURES = {
@@ -164,7 +164,7 @@ class AblationRun(TrackedRun):
             return
         check_checkpoint(str(path), 'the finished run')
         whole = load_safely(path)
-        with draft_of(path) as draft:
+        with atomic_write(path) as draft:
             torch.save({'meta': whole['meta'], 'state_dict': whole['state_dict']}, draft)
 
     def _start(self, tool: str, options: list[str], lock: int | None = None) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ablation_rows import ROWS, TWIN
 from ablation_runs import FIGURES
 
-from mmdet_alrp.drafts import draft_of
+from mmdet_alrp.atomic_write import atomic_write
 
 BETTER = {name: 'lower' if name in ('oLRP', 'Loc', 'FP', 'FN') else 'higher' for name in FIGURES}
 
@@ -82,5 +82,5 @@ def missing(outcomes: Sequence[dict]) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text; an interrupted run leaves no half file."""
-    with draft_of(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text(text, encoding='utf-8')

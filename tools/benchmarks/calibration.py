@@ -30,9 +30,9 @@ try:
 
     from mmdet_alrp.calibration import METHODS, CalibrationError
     from mmdet_alrp.calibration.calibrators import check_method
+    from mmdet_alrp.cli.input_checks import dataset_path
+    from mmdet_alrp.cli.validation_detections import LOWEST_SCORE
     from mmdet_alrp.command_line import OneLineParser, UsageError, fail
-    from mmdet_alrp.engine.input_checks import dataset_path
-    from mmdet_alrp.engine.validation_detections import LOWEST_SCORE
     from mmdet_alrp.evaluation import evaluate_lrp, load_detections
     from mmdet_alrp.evaluation.coco_files import CocoFileError, read_detections, read_ground_truth
     from mmdet_alrp.evaluation.json_files import write_json

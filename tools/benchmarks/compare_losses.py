@@ -33,10 +33,10 @@ from analysis.plot_training import read_log
 from figures import count, write_json
 from mmengine.config import Config
 
+from mmdet_alrp.atomic_write import atomic_write
 from mmdet_alrp.calibration import CalibrationError
+from mmdet_alrp.cli.exit_status import exit_status_of
 from mmdet_alrp.command_line import OneLineParser, UsageError
-from mmdet_alrp.drafts import draft_of
-from mmdet_alrp.engine.exit_status import exit_status_of
 from mmdet_alrp.evaluation.coco_files import read_detections, read_ground_truth
 
 # Columns of the table, and what the log of a validation calls them
@@ -246,7 +246,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 continue
             shown = ', '.join(f'{key} {figures[key]}' for key in ('AP', 'oLRP', 'rho'))
             print(f'{run.config.stem} seed {run.seed}: {shown}', flush=True)
-            with draft_of(args.work_dir / 'table.md') as draft:
+            with atomic_write(args.work_dir / 'table.md') as draft:
                 draft.write_text(report(runs, shlex.join(words)), encoding='utf-8')
     print(report(runs, shlex.join(words)))
     if failures:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from mmdet_alrp.drafts import draft_of
+from mmdet_alrp.atomic_write import atomic_write
 
 
 def count(text: str) -> int:
@@ -63,7 +63,7 @@ def milliseconds(seconds: float, digits: int = 1) -> str:
 def write_json(path: Path, content: dict) -> None:
     """Write JSON; an interrupted run leaves no half file."""
     text = json.dumps(content, indent=2) + '\n'
-    with draft_of(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text(text, encoding='utf-8')
 
 

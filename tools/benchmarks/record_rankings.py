@@ -34,15 +34,15 @@ try:
     from mmengine.runner import Runner
     from recorded_rankings import describe, typical
 
+    from mmdet_alrp.cli.exit_status import exit_status_of
+    from mmdet_alrp.cli.input_checks import check_data
+    from mmdet_alrp.cli.launch import is_first_process, prepare_launch
+    from mmdet_alrp.cli.run_config import load_config
+    from mmdet_alrp.cli.run_options import add_common_options
+    from mmdet_alrp.cli.runner_building import build_runner
     from mmdet_alrp.command_line import OneLineParser, UsageError
-    from mmdet_alrp.engine.exit_status import exit_status_of
-    from mmdet_alrp.engine.input_checks import check_data
-    from mmdet_alrp.engine.launch import is_first_process, prepare_launch
-    from mmdet_alrp.engine.run_config import load_config
-    from mmdet_alrp.engine.run_options import add_common_options
-    from mmdet_alrp.engine.runner_building import build_runner
     from mmdet_alrp.models.losses import RankingLoss
-    from mmdet_alrp.ranking import ClassTargets, at_least_float32, rank
+    from mmdet_alrp.ranking import ClassTargets, at_least_float32, build_ranking
 except ImportError as misfit:  # the package says which version does not fit, and what to do
     print(f'record_rankings.py: error: {" ".join(str(misfit).split())}', file=sys.stderr)
     sys.exit(2)
@@ -87,7 +87,7 @@ class RankingRecorder(Hook):
         logits, targets = at_least_float32(inputs['logits']), inputs['targets']
         if isinstance(targets, ClassTargets):
             targets = targets.flat()
-        ranking = rank(logits, targets, module.delta)
+        ranking = build_ranking(logits, targets, module.delta)
         neg_index = torch.empty(0, dtype=torch.long) if ranking is None else ranking.neg_index
         place = {'epoch': runner.epoch + 1, 'step': runner.iter + 1}
         kind = {'loss': name, 'type': type(module).__name__, 'delta': module.delta}

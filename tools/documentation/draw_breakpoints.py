@@ -17,11 +17,11 @@ ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / 'docs' / 'images' / 'breakpoints.png'
 sys.path.insert(0, str(ROOT))
 
-from mmdet_alrp.drafts import draft_of
+from mmdet_alrp.atomic_write import atomic_write
 from mmdet_alrp.ranking import (
     average_precision_loss,
+    build_ranking,
     interpolated_average_precision_terms,
-    rank,
 )
 
 POSITIVES = (-1.2, 0.4, 1.0)  # logits
@@ -58,7 +58,7 @@ def draw_gradient(
     axes: Axes, grid: np.ndarray, logits: torch.Tensor, targets: torch.Tensor
 ) -> None:
     """Draw the gradient that each negative gets, and the straight lines that they lie on."""
-    ranking = rank(logits, targets, DELTA)
+    ranking = build_ranking(logits, targets, DELTA)
     terms = interpolated_average_precision_terms(ranking)
     share = (terms.errors / terms.normalizer / ranking.num_fp).numpy()
     steps = np.clip((grid[:, None] - np.array(POSITIVES)) / (2 * DELTA) + 0.5, 0, 1)
@@ -74,7 +74,7 @@ def draw_gradient(
 def draw(out: Path) -> None:
     """Write the drawing; there is no half of it."""
     logits, targets = example()
-    bins = rank(logits, targets, DELTA).bins
+    bins = build_ranking(logits, targets, DELTA).bins
     edges = bins.edges.numpy()
     mass, _ = bins.histogram(bins.locate(logits[targets == 0]))
     grid = np.linspace(-3.6, 2.8, 641)
@@ -88,7 +88,7 @@ def draw(out: Path) -> None:
         axes.set_xlim(grid[0], grid[-1])
     figure.align_ylabels()
     figure.tight_layout()
-    with draft_of(out) as draft:
+    with atomic_write(out) as draft:
         figure.savefig(draft, format='png', metadata={'Software': None})
     plt.close(figure)
 

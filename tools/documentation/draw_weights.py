@@ -18,9 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / 'docs' / 'images' / 'weights.png'
 sys.path.insert(0, str(ROOT))
 
+from mmdet_alrp.atomic_write import atomic_write
 from mmdet_alrp.command_line import OneLineParser, fail
-from mmdet_alrp.drafts import draft_of
-from mmdet_alrp.ranking import alrp_loss, rank
+from mmdet_alrp.ranking import alrp_loss, build_ranking
 from mmdet_alrp.ranking.errors import alrp_terms
 from mmdet_alrp.ranking.relations import RankingOptions
 
@@ -53,7 +53,7 @@ def error_surface(ranks: torch.Tensor, loc_errors: torch.Tensor) -> torch.Tensor
     targets = (torch.arange(len(logits)) < len(cells)).long()
     images = torch.cat([cells, cells, cells.repeat_interleave(full)])
     options = RankingOptions(images=images, num_images=len(cells))
-    ranking = rank(logits, targets, delta=1.0, options=options)
+    ranking = build_ranking(logits, targets, delta=1.0, options=options)
     errors = alrp_terms(ranking, loc_errors.repeat_interleave(len(ranks))).errors
     return errors.reshape(len(loc_errors), len(ranks))
 
@@ -124,7 +124,7 @@ def draw(out: Path) -> None:
     draw_surface(left)
     draw_box_weights(right)
     try:
-        with draft_of(out) as draft:
+        with atomic_write(out) as draft:
             figure.savefig(draft, format='png', metadata={'Software': None})
     finally:
         plt.close(figure)

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from mmdet_alrp.engine.weight_checks import bare_detector
+from mmdet_alrp.engine.wrapped_models import bare_detector
 from mmdet_alrp.ranking import ClassTargets
 
 LOG_NAME = 'grad_ratio'

@@ -11,7 +11,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
-from mmdet_alrp.engine.weight_checks import bare_detector
+from mmdet_alrp.engine.wrapped_models import bare_detector
 from mmdet_alrp.models.losses import SelfBalance
 
 

@@ -38,7 +38,7 @@ class BatchTargetsMixin:
         unmap_outputs: bool = True,
         **kwargs: Any,
     ) -> tuple:
-        """Assign targets; arguments and results as in the parent."""
+        """Assign targets, with the arguments and results of the parent head."""
         args = (anchor_list, valid_flag_list, batch_gt_instances, batch_img_metas)
         found = batch_assignment(getattr(self, 'assigner', None))
         if (

@@ -1,4 +1,4 @@
-"""Removes the centerness branch, whose scores a ranking loss never sees."""
+"""Removes the centerness branch, which would change the order that a ranking loss trains."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class NoCenterness(nn.Module):
-    """Takes the place of a centerness branch; has no weights and predicts nothing."""
+    """Replaces a centerness branch; has no weights and predicts nothing."""
 
     def forward(self, features: Tensor) -> Tensor:
         """Return a tensor without elements."""
@@ -16,7 +16,7 @@ class NoCenterness(nn.Module):
 
 
 class NoLoss(nn.Module):
-    """Takes the place of a loss that is not wanted."""
+    """Replaces a loss that is not wanted."""
 
     def forward(self, pred: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Return 0 without a graph."""
@@ -24,24 +24,24 @@ class NoLoss(nn.Module):
 
 
 class CenternessFreeMixin:
-    """Mixin for heads derived from FCOSHead or ATSSHead; must come first in the bases.
+    """Mixin; must come first: ``class MyHead(CenternessFreeMixin, RankingHeadMixin, FCOSHead)``.
 
     At test time such a head multiplies the class scores by the centerness. A ranking loss orders
     the class scores alone, and the product has another order. So there is no centerness: no branch,
     no weights, no loss, no factor.
 
-    ``class MyHead(CenternessFreeMixin, RankingHeadMixin, FCOSHead)``
+    For heads derived from FCOSHead or ATSSHead.
 
     Args:
-        *args: As in the parent.
+        *args: Positional arguments of the head.
         loss_centerness: Must be None; a config that inherits one sets it to None.
-        **kwargs: As in the parent.
+        **kwargs: Keyword arguments of the head.
 
     Attributes:
         centerness_key: The parent's name for the loss of the branch.
 
     Raises:
-        ValueError: If there is a ``loss_centerness``; else as the parent.
+        ValueError: If there is a ``loss_centerness``.
     """
 
     centerness_key = 'loss_centerness'
@@ -59,13 +59,13 @@ class CenternessFreeMixin:
                 setattr(self, name, NoCenterness())
 
     def forward(self, x: tuple[Tensor, ...]) -> tuple[list[Tensor], list[Tensor]]:
-        """Return scores and box predictions of each level, shapes as in the parent."""
+        """Return class scores and box predictions of each level, without centerness."""
         return super().forward(x)[:2]
 
     def loss_by_feat(
         self, cls_scores: list[Tensor], bbox_preds: list[Tensor], *args: Any, **kwargs: Any
     ) -> dict[str, Tensor]:
-        """Compute the losses of a batch, arguments as in the parent but for the centerness."""
+        """Compute the losses of a batch, with the parent's arguments but the centerness."""
         anchors = getattr(self, 'num_base_priors', 1)  # a place
         zeros = [score.new_zeros(len(score), anchors, *score.shape[2:]) for score in cls_scores]
         losses = super().loss_by_feat(cls_scores, bbox_preds, zeros, *args, **kwargs)

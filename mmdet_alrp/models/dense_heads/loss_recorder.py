@@ -1,4 +1,4 @@
-"""Notes what a head hands to its losses, in place of computing them."""
+"""Records what a head passes to its losses, instead of computing them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Call(NamedTuple):
 
 
 class LossRecorder(nn.Module):
-    """Stands in for a loss while a head's own loss code runs.
+    """Replaces a loss while a head's own loss code runs, and records its calls.
 
-    Called as the loss, it notes the arguments and returns a zero without a graph. Whatever
-    else the head asks the loss for (``use_sigmoid``, ``get_accuracy``) comes from the loss itself.
+    A call returns a zero without a graph. Whatever else the head asks the loss for
+    (``use_sigmoid``, ``get_accuracy``) comes from the loss itself.
 
     Args:
-        loss: The loss that it stands in for.
+        loss: The loss that it replaces.
     """
 
     def __init__(self, loss: nn.Module) -> None:
@@ -56,18 +56,18 @@ class LossRecorder(nn.Module):
         priors: Tensor | None = None,
         **kwargs: Any,
     ) -> Tensor:
-        """Note a call; averaging factors and reductions are of no use to a ranking."""
+        """Record a call; averaging factors and reductions are of no use to a ranking."""
         self.calls.append(Call(pred, target, weight, priors))
         return pred.new_zeros(())
 
 
 @contextmanager
 def replaced(head: nn.Module, **modules: nn.Module) -> Iterator[None]:
-    """Let other modules stand in for some of a head's for a while.
+    """Replace some modules of a head inside of a ``with`` block.
 
     Args:
         head: The head; it has its own modules again afterwards.
-        **modules: What stands in, by the name of the attribute.
+        **modules: Replacements by the name of the attribute.
     """
     own = {name: getattr(head, name) for name in modules}
     try:
@@ -83,7 +83,7 @@ def replaced(head: nn.Module, **modules: nn.Module) -> Iterator[None]:
 def recording(
     head: nn.Module, box_loss: str = 'loss_bbox'
 ) -> Iterator[tuple[LossRecorder, LossRecorder]]:
-    """Let recorders stand in for ``loss_cls`` and the box loss of a head for a while.
+    """Record the calls of ``loss_cls`` and the box loss of a head inside of a ``with`` block.
 
     Args:
         head: The head; it has its own losses again afterwards.
@@ -97,7 +97,7 @@ def recording(
         yield recorders
 
 
-class Gathered(NamedTuple):
+class RecordedBatch(NamedTuple):
     """Predictions and targets of all priors of a batch, as the ranking sees them.
 
     Attributes:
@@ -123,12 +123,12 @@ class Gathered(NamedTuple):
     num_images: int = 1
 
 
-def gather(cls_recorder: LossRecorder, box_recorder: LossRecorder) -> Gathered:
-    """Join the calls of both losses.
+def join_records(cls_recorder: LossRecorder, box_recorder: LossRecorder) -> RecordedBatch:
+    """Join the recorded calls of both losses.
 
     Args:
-        cls_recorder: What stood in for ``loss_cls``.
-        box_recorder: What stood in for ``loss_bbox``; it need not have been called.
+        cls_recorder: Recorder of ``loss_cls``.
+        box_recorder: Recorder of ``loss_bbox``; it need not have been called.
 
     Returns:
         All priors in the order of the calls; ``images`` is still None.
@@ -151,11 +151,11 @@ def gather(cls_recorder: LossRecorder, box_recorder: LossRecorder) -> Gathered:
                 f'{tuple(scores.shape)}, {tuple(labels.shape)} and {tuple(weights.shape)}'
             )
         parts.append((scores, labels, weights))
-    gathered = Gathered(*(cat(column) for column in zip(*parts, strict=True)))
+    recorded = RecordedBatch(*(cat(column) for column in zip(*parts, strict=True)))
     if not box_recorder.calls:
-        return gathered
+        return recorded
     preds, targets, _, priors = zip(*box_recorder.calls, strict=True)
-    return gathered._replace(
+    return recorded._replace(
         bbox_pred=cat(preds),
         bbox_targets=cat(targets),
         priors=None if priors[0] is None else cat(priors),

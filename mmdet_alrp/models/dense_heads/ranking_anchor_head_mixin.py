@@ -1,4 +1,4 @@
-"""The efficient way from an AnchorHead's levels to the ranking."""
+"""The ranking mixin for heads with many anchors."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from .ranking_head_mixin import RankingHeadMixin
 
 
 class RankingAnchorHeadMixin(RankingHeadMixin):
-    """RankingHeadMixin for AnchorHeads with many anchors: only positives are decoded.
+    """Mixin for AnchorHeads; must come first: ``class MyHead(RankingAnchorHeadMixin, RetinaHead)``.
 
-    With RankingHeadMixin alone such a head decodes all its anchors before the positives are
-    picked.
+    Like RankingHeadMixin, but only the boxes of positives are decoded, which saves time and memory
+    where there are many anchors.
     """
 
     def loss_by_feat_single(
@@ -27,7 +27,7 @@ class RankingAnchorHeadMixin(RankingHeadMixin):
         *args: Any,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor]:
-        """Hand one level, shapes as in the parent, to the losses, its boxes with their anchors."""
+        """Hand the predictions of one level to the losses, its boxes with their anchors."""
         cls_score = cls_score.permute(0, 2, 3, 1).reshape(-1, self.cls_out_channels)
         bbox_pred = bbox_pred.permute(0, 2, 3, 1).reshape(-1, self.bbox_coder.encode_size)
         loss_cls = self.loss_cls(cls_score, labels.reshape(-1), label_weights.reshape(-1))

@@ -21,8 +21,8 @@ class RankingATSSHead(CenternessFreeMixin, RankingHeadMixin, BatchTargetsMixin, 
     weights, no loss, and scores are not multiplied by it.
 
     Args:
-        *args: As MMDetection's ``ATSSHead``.
-        **kwargs: As MMDetection's ``ATSSHead``; ``loss_cls`` is a ranking loss,
+        *args: Positional arguments of MMDetection's ``ATSSHead``.
+        **kwargs: Keyword arguments of ``ATSSHead``; ``loss_cls`` is a ranking loss,
             ``reg_decoded_bbox`` is True and ``loss_centerness``, if given, None.
 
     Raises:
@@ -47,7 +47,7 @@ class RankingATSSHead(CenternessFreeMixin, RankingHeadMixin, BatchTargetsMixin, 
         bbox_targets: Tensor,
         avg_factor: float,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Hand one level, shapes as in the parent, to the losses, its boxes with their anchors."""
+        """Hand the predictions of one level to the losses, its boxes with their anchors."""
         cls_score = cls_score.permute(0, 2, 3, 1).reshape(-1, self.cls_out_channels)
         bbox_pred = bbox_pred.permute(0, 2, 3, 1).reshape(-1, 4)
         loss_cls = self.loss_cls(cls_score, labels.reshape(-1), label_weights.reshape(-1))

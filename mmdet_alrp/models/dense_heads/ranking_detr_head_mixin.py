@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmdet_alrp.ranking import at_least_float32
 
-from .loss_recorder import gather, recording
+from .loss_recorder import join_records, recording
 from .ranking_head_mixin import RankingHeadMixin
 
 # Why no ranking fits a head, by the name of the head or of a parent.
@@ -22,7 +22,7 @@ UNFIT = {
 
 
 class RankingDETRHeadMixin(RankingHeadMixin):
-    """RankingHeadMixin for heads derived from DETRHead; must come first in the bases.
+    """Mixin; must come first: ``class MyHead(RankingDETRHeadMixin, DeformableDETRHead)``.
 
     The outputs of one decoder layer, all queries, classes and images of the batch, are one ranking,
     and the encoder's proposals are one more. Their losses add up. Matching stays the parent's.
@@ -31,19 +31,17 @@ class RankingDETRHeadMixin(RankingHeadMixin):
     normalised boxes, stays the parent's with the parent's weight. ``loss_cls`` is one module for
     all layers: a self-balance ratio is one for all of them, from the sums over all of them.
 
-    ``class MyHead(RankingDETRHeadMixin, DeformableDETRHead)``
-
     Args:
-        *args: As in the parent.
-        loss_cls: A ranking loss.
-        **kwargs: As in the parent; ``loss_iou`` is a box loss that fits ``loss_cls``.
+        *args: Positional arguments of the head.
+        loss_cls: Config of a ranking loss.
+        **kwargs: Keyword arguments of the head; ``loss_iou`` is a box loss that fits ``loss_cls``.
 
     Attributes:
         class_agnostic_proposals: Whether only the first column of the encoder's scores is used to
             pick proposals. Then only that column is ranked.
 
     Raises:
-        ValueError: If no ranking fits the head or its matching; else as the parent.
+        ValueError: If no ranking fits the head, its matching or its losses.
     """
 
     ranked_box_loss = 'loss_iou'
@@ -74,8 +72,8 @@ class RankingDETRHeadMixin(RankingHeadMixin):
 
         Args:
             all_layers_cls_scores: Logits, shape (num_layers, num_images, num_queries, num_classes).
-            *args: As the parent head takes them.
-            **kwargs: As the parent head takes them.
+            *args: Further arguments of the head's own ``loss_by_feat``.
+            **kwargs: Further keyword arguments of the head's own ``loss_by_feat``.
 
         Returns:
             The parent's losses, those of each layer under the parent's names (``loss_cls`` and
@@ -98,7 +96,14 @@ class RankingDETRHeadMixin(RankingHeadMixin):
         batch_gt_instances: list,
         batch_img_metas: list[dict],
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Rank one decoder layer, or the encoder's proposals; arguments as in the parent.
+        """Rank one decoder layer, or the encoder's proposals.
+
+        Args:
+            cls_scores: Logits, shape (num_images, num_queries, num_classes).
+            bbox_preds: Normalised boxes (cx, cy, w, h), shape (num_images, num_queries, 4).
+            batch_gt_instances: Ground truth of each image, an ``InstanceData`` with ``bboxes`` and
+                ``labels``.
+            batch_img_metas: Meta information of each image, such as ``img_shape``.
 
         Returns:
             ``loss_cls``, ``loss_bbox`` (the parent's L1) and ``loss_iou``.
@@ -107,19 +112,19 @@ class RankingDETRHeadMixin(RankingHeadMixin):
             _, loss_bbox, _ = super().loss_by_feat_single(
                 cls_scores, bbox_preds, batch_gt_instances, batch_img_metas
             )
-        gathered = gather(*recorders)
+        recorded = join_records(*recorders)
         are_proposals = len(self._rankings) >= self._num_layers
         if are_proposals and self.class_agnostic_proposals:
             # One class: an object is 0 and the background 1, however many classes the head has.
-            gathered = gathered._replace(
-                cls_score=gathered.cls_score[:, :1], labels=gathered.labels.clamp(max=1)
+            recorded = recorded._replace(
+                cls_score=recorded.cls_score[:, :1], labels=recorded.labels.clamp(max=1)
             )
         if self.loss_cls.scope == 'image':
             num_images, num_queries = cls_scores.shape[:2]
             images = torch.arange(num_images, dtype=torch.int16, device=cls_scores.device)
             images = images.repeat_interleave(num_queries)
-            gathered = gathered._replace(images=images, num_images=num_images)
-        ranked = self.rank(gathered)
+            recorded = recorded._replace(images=images, num_images=num_images)
+        ranked = self.ranking_losses(recorded)
         loss_cls, loss_iou = ranked.pop('loss_cls'), ranked.pop('loss_bbox')
         self._rankings.append(ranked)
         self._finite.append(self.last_losses_finite)

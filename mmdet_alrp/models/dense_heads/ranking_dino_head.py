@@ -22,7 +22,7 @@ DINO_GIOU_LOSS = {'type': 'GIoULoss', 'loss_weight': 2.0}
 
 
 class RankingDINOHeadMixin(RankingDETRHeadMixin):
-    """RankingDETRHeadMixin for heads derived from DINOHead; must come first in the bases.
+    """Mixin; must come first: ``class MyHead(RankingDINOHeadMixin, DINOHead)``.
 
     Denoising queries are no part of any ranking. They start from noisy ground truth and are not
     there at test time: with them a ranking would order what is never compared. They have losses of
@@ -30,13 +30,13 @@ class RankingDINOHeadMixin(RankingDETRHeadMixin):
     ``loss_bbox``, the L1, with the matching queries.
 
     Args:
-        *args: As in the parent.
+        *args: Positional arguments of the head.
         loss_dn_cls: Classification loss of the denoising queries; None is DINO's.
         loss_dn_iou: Box loss of the denoising queries beside the L1; None is DINO's.
-        **kwargs: As in the parent.
+        **kwargs: Keyword arguments of the head, with a ranking loss as ``loss_cls``.
 
     Raises:
-        ValueError: If ``loss_dn_cls`` is a ranking loss; else as the parent.
+        ValueError: If ``loss_dn_cls`` is a ranking loss, or no ranking fits the head or its losses.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class RankingDINOHeadMixin(RankingDETRHeadMixin):
             )
 
     def loss_dn(self, *args: Any, **kwargs: Any) -> tuple[list[Tensor], ...]:
-        """Compute the losses of the denoising queries, arguments as in the parent."""
+        """Compute the losses of the denoising queries, with the arguments of DINOHead."""
         with replaced(self, loss_cls=self.loss_dn_cls, loss_iou=self.loss_dn_iou):
             return super().loss_dn(*args, **kwargs)
 

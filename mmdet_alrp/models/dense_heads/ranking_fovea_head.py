@@ -15,13 +15,11 @@ from .ranking_head_mixin import RankingHeadMixin
 class RankingFoveaHead(RankingHeadMixin, FoveaHead):
     """FoveaHead with a ranking over all points, classes, levels and images of a batch.
 
-    Other arguments are those of MMDetection's ``FoveaHead``; ``loss_cls`` is a ranking loss.
-
     Args:
-        *args: As in the parent.
+        *args: Positional arguments of MMDetection's ``FoveaHead``.
         reg_decoded_bbox: Compare boxes, as losses of the IoU need it; False compares the
             logarithms of the distances, as Smooth L1 does in the original FoveaBox.
-        **kwargs: As in the parent.
+        **kwargs: Keyword arguments of ``FoveaHead``, with a ranking loss as ``loss_cls``.
     """
 
     def __init__(self, *args: Any, reg_decoded_bbox: bool = True, **kwargs: Any) -> None:
@@ -31,10 +29,18 @@ class RankingFoveaHead(RankingHeadMixin, FoveaHead):
     def boxes_for_loss(
         self, bbox_pred: Tensor, bbox_targets: Tensor, priors: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Decode both; see the parent.
+        """Decode predictions and targets to boxes.
 
         The boxes lie around the origin and are in units of the level's base edge: IoU and its
         relatives do not change with place and scale.
+
+        Args:
+            bbox_pred: Logarithms of the distances to the sides, shape (num_pos, 4).
+            bbox_targets: Logarithms of the true distances, shape (num_pos, 4).
+            priors: Not needed.
+
+        Returns:
+            Boxes (x1, y1, x2, y2) and their targets; without ``reg_decoded_bbox`` what was given.
         """
         if not self.reg_decoded_bbox:
             return bbox_pred, bbox_targets

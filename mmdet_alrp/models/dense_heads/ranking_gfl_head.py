@@ -18,9 +18,9 @@ class RankingGFLHead(RankingHeadMixin, GFLHead):
     as it is; it weighs each box by its largest class score.
 
     Args:
-        *args: As MMDetection's ``GFLHead``.
+        *args: Positional arguments of MMDetection's ``GFLHead``.
         reg_decoded_bbox: Must be True; the head compares boxes whatever its parent's option says.
-        **kwargs: As MMDetection's ``GFLHead``; ``loss_cls`` is a ranking loss.
+        **kwargs: Keyword arguments of ``GFLHead``; ``loss_cls`` is a ranking loss.
 
     Raises:
         ValueError: If ``reg_decoded_bbox`` is False.

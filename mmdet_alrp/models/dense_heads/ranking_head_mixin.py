@@ -1,4 +1,4 @@
-"""What every head with a ranking loss shares: from its own loss code to a ranking of the batch."""
+"""The mixin that trains a head of MMDetection by a ranking loss."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ from torch import Tensor
 from mmdet_alrp.criteria import largest_scores
 from mmdet_alrp.ranking import ClassTargets, at_least_float32
 
-from .loss_recorder import Gathered, gather, recording
+from .loss_recorder import RecordedBatch, join_records, recording
 
 STEPS_WITHOUT_POSITIVES = 50  # in a row, before a head says so
 
 
 class RankingHeadMixin:
-    """Ranks all predictions of a batch in one ranking.
+    """Mixin; must come first: ``class MyHead(RankingHeadMixin, FCOSHead)``.
 
-    Stands before an MMDetection head in the bases of a class; the head's ``loss_cls`` is one of
-    this package's ranking losses. The head's own ``loss_by_feat`` runs as it is, except that the
-    two losses that it calls, ``loss_cls`` and ``loss_bbox``, only note what they are given. All of
-    that is then ranked together. Other losses of the head (centerness, DFL) stay.
+    It ranks all predictions of a batch together. The head's ``loss_cls`` is one of this package's
+    ranking losses. The head's own ``loss_by_feat`` runs unchanged, except that ``loss_cls`` and
+    ``loss_bbox`` only record what they are called with. The recorded predictions are then ranked.
+    Other losses of the head (centerness, DFL) stay.
+
+    Args:
+        *args: Positional arguments of the head.
+        **kwargs: Keyword arguments of the head, with a ranking loss as ``loss_cls``.
 
     Attributes:
         last_losses_finite: Whether all logits and both losses of the last step were finite, a
@@ -70,8 +74,8 @@ class RankingHeadMixin:
 
         Args:
             cls_scores: Logits of each level, shape (num_images, num_priors * num_classes, H, W).
-            *args: As the parent head takes them.
-            **kwargs: As the parent head takes them.
+            *args: Further arguments of the head's own ``loss_by_feat``.
+            **kwargs: Further keyword arguments of the head's own ``loss_by_feat``.
 
         Returns:
             ``loss_cls`` and ``loss_bbox``, the parent's other losses, and what the ranking loss
@@ -83,40 +87,40 @@ class RankingHeadMixin:
         kwargs = {name: _in_full_precision(arg) for name, arg in kwargs.items()}
         with torch.autocast(cls_scores[0].device.type, enabled=False), recording(self) as recorders:
             losses = super().loss_by_feat(cls_scores, *args, **kwargs)
-        gathered = gather(*recorders)
+        recorded = join_records(*recorders)
         if self.loss_cls.scope == 'image':
-            gathered = gathered._replace(
-                images=self.images_of_priors(cls_scores, gathered.cls_score),
+            recorded = recorded._replace(
+                images=self.images_of_priors(cls_scores, recorded.cls_score),
                 num_images=len(cls_scores[0]),
             )
-        losses.update(self.rank(gathered))
+        losses.update(self.ranking_losses(recorded))
         others = [level for arg in (*args, *kwargs.values()) for level in _levels(arg)]
         losses['loss_bbox'] = losses['loss_bbox'] + zero_of(others)
         return losses
 
-    def rank(self, gathered: Gathered) -> dict[str, Tensor]:
-        """Rank gathered predictions.
+    def ranking_losses(self, recorded: RecordedBatch) -> dict[str, Tensor]:
+        """Rank recorded predictions.
 
         The host waits for the device here, once, for the number of positives: sizes of tensors
         follow from it.
 
         Args:
-            gathered: All priors of the batch.
+            recorded: All priors of the batch.
 
         Returns:
             ``loss_cls``, ``loss_bbox`` and what the ranking loss logs, scalars by name.
         """
-        scores = gathered.cls_score
-        targets = ClassTargets.of(gathered.labels, gathered.label_weights, scores.size(1))
+        scores = recorded.cls_score
+        targets = ClassTargets.of(recorded.labels, recorded.label_weights, scores.size(1))
         pos_index = targets.pos_rows
         self._watch_positives(len(pos_index))
 
-        box_losses, ious = self._measure_boxes(gathered, pos_index)
+        box_losses, ious = self._measure_boxes(recorded, pos_index)
         more = {}
         if self.loss_cls.needs_box_scores:
             more['box_scores'] = largest_scores(scores, pos_index)
-        if gathered.images is not None:
-            more.update(images=gathered.images, num_images=gathered.num_images)
+        if recorded.images is not None:
+            more.update(images=recorded.images, num_images=recorded.num_images)
         ranked = self.loss_cls(scores.reshape(-1), targets, box_losses, ious=ious, **more)
         # The logits too: one that is not a number may hide in a bin that no positive looks at.
         parts = [part.detach().isfinite() for part in (ranked.loss_cls, ranked.loss_bbox)]
@@ -131,9 +135,9 @@ class RankingHeadMixin:
         """Turn predictions and targets of positives into what ``loss_bbox`` compares.
 
         Args:
-            bbox_pred: As the head handed them to its box loss, shape (num_pos, box_dim).
-            bbox_targets: Likewise.
-            priors: Priors of the positives if the predictions are not decoded yet, rows as there.
+            bbox_pred: Predictions that the head passed to its box loss, shape (num_pos, box_dim).
+            bbox_targets: Targets that the head passed to it, shape (num_pos, box_dim).
+            priors: Priors of the positives, one a row, if the predictions are not decoded yet.
 
         Returns:
             Both as ``loss_bbox`` takes them, boxes (x1, y1, x2, y2) where it compares boxes.
@@ -142,12 +146,12 @@ class RankingHeadMixin:
             bbox_pred = get_box_tensor(self.bbox_coder.decode(priors, bbox_pred))
         return bbox_pred, bbox_targets
 
-    def images_of_priors(self, cls_scores: list[Tensor], gathered_scores: Tensor) -> Tensor:
+    def images_of_priors(self, cls_scores: list[Tensor], prior_scores: Tensor) -> Tensor:
         """Return the image of each prior: MMDetection joins levels, and in each of them images.
 
         Args:
             cls_scores: Logits of each level, as ``forward`` gives them.
-            gathered_scores: Logits of all priors, shape (num_priors, num_classes).
+            prior_scores: Logits of all priors, shape (num_priors, num_classes).
 
         Returns:
             Indices of the images, shape (num_priors,).
@@ -155,31 +159,33 @@ class RankingHeadMixin:
         Raises:
             ValueError: If the head does not rank all its priors.
         """
-        num_images, num_classes = len(cls_scores[0]), gathered_scores.size(1)
-        indices = torch.arange(num_images, dtype=torch.int16, device=gathered_scores.device)
+        num_images, num_classes = len(cls_scores[0]), prior_scores.size(1)
+        indices = torch.arange(num_images, dtype=torch.int16, device=prior_scores.device)
         images = torch.cat(
             [
                 indices.repeat_interleave(level.numel() // (num_images * num_classes))
                 for level in cls_scores
             ]
         )
-        if len(images) != len(gathered_scores):
+        if len(images) != len(prior_scores):
             raise ValueError(
                 f"scope='image' needs a head that ranks all its {len(images)} priors, "
-                f'got {len(gathered_scores)}'
+                f'got {len(prior_scores)}'
             )
         return images
 
-    def _measure_boxes(self, gathered: Gathered, pos_index: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _measure_boxes(
+        self, recorded: RecordedBatch, pos_index: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
         """Return box loss and, if the ranking wants it, IoU of each positive."""
         needs_ious = self.loss_cls.needs_ious
         if not len(pos_index):
-            none = gathered.cls_score.new_zeros(0, dtype=torch.float32)
+            none = recorded.cls_score.new_zeros(0, dtype=torch.float32)
             return none, none if needs_ious else None
-        rows = self._rows_of_positives(gathered, pos_index)
+        rows = self._rows_of_positives(recorded, pos_index)
         bbox_pred, bbox_targets, priors = (
             part if part is None or rows is None else part[rows]
-            for part in (gathered.bbox_pred, gathered.bbox_targets, gathered.priors)
+            for part in (recorded.bbox_pred, recorded.bbox_targets, recorded.priors)
         )
         boxes, true_boxes = self.boxes_for_loss(at_least_float32(bbox_pred), bbox_targets, priors)
         box_loss = getattr(self, self.ranked_box_loss)
@@ -190,18 +196,18 @@ class RankingHeadMixin:
             return box_losses, None
         return box_losses, bbox_overlaps(boxes.detach(), true_boxes, is_aligned=True)
 
-    def _rows_of_positives(self, gathered: Gathered, pos_index: Tensor) -> Tensor | None:
+    def _rows_of_positives(self, recorded: RecordedBatch, pos_index: Tensor) -> Tensor | None:
         """Return which rows of the box predictions are the positives'; None for all of them."""
-        num_rows = 0 if gathered.bbox_pred is None else len(gathered.bbox_pred)
-        if num_rows == len(gathered.labels):
+        num_rows = 0 if recorded.bbox_pred is None else len(recorded.bbox_pred)
+        if num_rows == len(recorded.labels):
             return pos_index
         if num_rows == len(pos_index):
             return None
         # The parent may compare boxes of positives that take no part in the classification.
-        labels = gathered.labels
-        objects = ((labels >= 0) & (labels < gathered.cls_score.size(1))).nonzero().squeeze(1)
+        labels = recorded.labels
+        objects = ((labels >= 0) & (labels < recorded.cls_score.size(1))).nonzero().squeeze(1)
         if num_rows == len(objects):
-            return (gathered.label_weights[objects] > 0).nonzero().squeeze(1)
+            return (recorded.label_weights[objects] > 0).nonzero().squeeze(1)
         raise ValueError(
             f'{type(self).__name__}: loss_bbox was given {num_rows} boxes; a ranking needs those '
             f'of all {len(labels)} priors or of the {len(pos_index)} positive ones'

@@ -27,9 +27,9 @@ class RankingPAAHead(CenternessFreeMixin, RankingHeadMixin, PAAHead):
     takes a focal loss and the bare ``loss_bbox``, which train nothing.
 
     Args:
-        *args: As MMDetection's ``PAAHead``.
+        *args: Positional arguments of MMDetection's ``PAAHead``.
         loss_assign: Classification loss by which candidates are told apart; None is a focal loss.
-        **kwargs: As MMDetection's ``PAAHead``; ``loss_cls`` is a ranking loss and
+        **kwargs: Keyword arguments of ``PAAHead``; ``loss_cls`` is a ranking loss and
             ``loss_centerness``, if given, None.
 
     Raises:
@@ -53,16 +53,16 @@ class RankingPAAHead(CenternessFreeMixin, RankingHeadMixin, PAAHead):
 
     @torch.no_grad()
     def get_pos_loss(self, *args: Any, **kwargs: Any) -> tuple[Tensor]:
-        """Compute the losses by which candidates are told apart, arguments as in the parent."""
+        """Compute the losses by which candidates are told apart, with the arguments of PAAHead."""
         loss_bbox = getattr(self.loss_bbox, 'loss', self.loss_bbox)  # behind a recorder
         with replaced(self, loss_cls=self.loss_assign, loss_bbox=loss_bbox):
             return super().get_pos_loss(*args, **kwargs)
 
-    def images_of_priors(self, cls_scores: list[Tensor], gathered_scores: Tensor) -> Tensor:
+    def images_of_priors(self, cls_scores: list[Tensor], prior_scores: Tensor) -> Tensor:
         """Return the image of each prior: PAA joins images, and in each of them levels."""
         num_images = len(cls_scores[0])
-        indices = torch.arange(num_images, dtype=torch.int16, device=gathered_scores.device)
-        return indices.repeat_interleave(len(gathered_scores) // num_images)
+        indices = torch.arange(num_images, dtype=torch.int16, device=prior_scores.device)
+        return indices.repeat_interleave(len(prior_scores) // num_images)
 
     def predict_by_feat(
         self,

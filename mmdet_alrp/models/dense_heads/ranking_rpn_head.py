@@ -22,7 +22,7 @@ class RankingRPNHead(RankingAnchorHeadMixin, BatchTargetsMixin, LevelAssignerMix
     """
 
     def loss_by_feat(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
-        """Compute the losses of a batch, arguments as in the parent.
+        """Compute the losses of a batch, with the arguments of RPNHead.
 
         Returns:
             ``loss_rpn_cls``, ``loss_rpn_bbox``, and what the ranking loss logs with ``rpn_``

@@ -23,6 +23,7 @@ class RankingRTMDetHead(RankingHeadMixin, RTMDetHead):
 class RankingRTMDetSepBNHead(RankingHeadMixin, RTMDetSepBNHead):
     """RTMDetSepBNHead with a ranking over all points, classes, levels and images of a batch.
 
-    It is the head of MMDetection's configs for RTMDet. Takes the arguments of its
-    ``RTMDetSepBNHead``; else as :class:`RankingRTMDetHead`.
+    It is the head of MMDetection's configs for RTMDet and takes the arguments of its
+    ``RTMDetSepBNHead``; ``loss_cls`` is a ranking loss. The assigner stays; how well a point fits
+    its box decides which points are positive, and the IoU of the boxes how Rank & Sort sorts them.
     """

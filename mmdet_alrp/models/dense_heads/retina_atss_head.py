@@ -10,4 +10,4 @@ from .level_assigner import LevelAssignerMixin
 
 @MODELS.register_module()
 class RetinaATSSHead(LevelAssignerMixin, RetinaHead):
-    """RetinaHead that can be given an ATSSAssigner; arguments and losses as in the parent."""
+    """RetinaHead that can be given an ATSSAssigner; its arguments and losses are RetinaHead's."""

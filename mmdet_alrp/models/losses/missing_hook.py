@@ -1,4 +1,4 @@
-"""Says once that a loss which is to balance itself is trained without the hook that does it."""
+"""Warns once if a loss that balances itself is trained without the hook that sets its ratio."""
 
 from __future__ import annotations
 

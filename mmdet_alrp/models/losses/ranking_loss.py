@@ -1,4 +1,4 @@
-"""What makes a ranking criterion a loss of MMDetection's heads."""
+"""Mixins that turn a ranking criterion into a loss of MMDetection's heads."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ BOX_LOSS_NAMES = {'IoULoss': 'iou', 'GIoULoss': 'giou', 'DIoULoss': 'diou', 'CIo
 class RankingLoss(RankingCriterion):
     """Mixin for registered losses; must come first: ``class MyLoss(RankingLoss, MyCriterion)``.
 
-    The loss stands in the ``loss_cls`` of a ranking head. It ranks as its criterion does; the boxes
-    are measured by the head's ``loss_bbox``.
+    The loss is the ``loss_cls`` of a ranking head. The head's ``loss_bbox`` measures the boxes.
 
     Args:
         use_sigmoid: Must be True; MMDetection's heads size their classifier by it.
-        **kwargs: As the criterion, without ``box_loss``.
+        **kwargs: Arguments of the criterion, but no ``box_loss``.
 
     Raises:
-        ValueError: If ``use_sigmoid`` is False; else as the criterion.
-        TypeError: If there is a ``box_loss``.
+        ValueError: If ``use_sigmoid`` is False, or an argument is out of its range or unknown.
+        TypeError: If there is a ``box_loss``, or a keyword that the criterion does not know.
     """
 
     needs_boxes = False  # whether box losses must be of decoded boxes
@@ -93,9 +92,10 @@ class RankingLoss(RankingCriterion):
             connected to ``logits`` and ``box_losses``.
 
         Raises:
-            TypeError: If a head calls it that is no ranking head, or ``images`` is missing; else
-                as :func:`mmdet_alrp.ranking.average_precision_loss`.
-            ValueError: As :func:`mmdet_alrp.ranking.average_precision_loss`.
+            TypeError: If a head calls it that is no ranking head, ``images`` is missing,
+                ``logits`` is not floating point, or ``targets`` or ``images`` is not an integer
+                tensor.
+            ValueError: If shapes disagree.
         """
         if mmdet_keywords or box_losses is None:
             raise TypeError(
@@ -123,9 +123,14 @@ class RankingLoss(RankingCriterion):
 class BalancedRankingLoss(RankingLoss, BalancedCriterion):
     """A registered ranking loss whose box loss is multiplied by a self-balance ratio.
 
-    A subclass says in ``_parts`` what its classification and its box loss are.
+    A subclass returns its classification and its box loss from ``_parts``.
 
     Args:
-        **kwargs: ``use_sigmoid`` as :class:`RankingLoss`, others as
-            :class:`~mmdet_alrp.criteria.BalancedCriterion`, without ``box_loss``.
+        **kwargs: ``use_sigmoid``, which must be True in the config; ``delta``, half-width of the
+            smoothed step in logits (1); ``self_balance``, whether a ratio that follows the training
+            multiplies the box loss (False); ``initial_ratio``, weight of the box loss in the first
+            period (None is 50 with and 1 without self-balancing); ``balance_every``, which sets the
+            ratio every so many calls in training, without a hook; ``scope``, what is one ranking:
+            'process' (default), 'image' or 'global'; ``error_skew``, exponent of the error
+            distribution (0 as published); ``loss_weight``, factor of both losses (1).
     """

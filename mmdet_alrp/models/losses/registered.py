@@ -18,13 +18,18 @@ from .ranking_loss import BOX_LOSS_NAMES, RankingLoss
 class ALRPLoss(RankingLoss, ALRPCriterion):
     """Average Localisation-Recall-Precision Loss with self-balancing.
 
-    It stands in a head's ``loss_cls``; the head's ``loss_bbox`` is one of IoULoss (linear),
-    GIoULoss, DIoULoss and CIoULoss and tells the localisation errors.
+    Set it as the ``loss_cls`` of a ranking head. The head's ``loss_bbox`` gives the localisation
+    errors and is one of IoULoss (linear), GIoULoss, DIoULoss and CIoULoss.
 
     Args:
-        **kwargs: ``delta`` (1), ``tau`` (0.5), ``self_balance`` (True), ``initial_ratio``,
-            ``balance_every``, ``scope``, ``error_skew`` and ``loss_weight`` as
-            :class:`~mmdet_alrp.criteria.ALRPCriterion`; ``use_sigmoid`` must be True.
+        **kwargs: ``use_sigmoid``, which must be True in the config; ``delta``, half-width of the
+            smoothed step in logits (1); ``tau``, IoU from which a box counts as a true positive
+            (0.5); ``self_balance``, whether the weight of the box loss follows the training (True);
+            ``initial_ratio``, weight of the box loss in the first period (None is 50 with and 1
+            without self-balancing); ``balance_every``, which sets the ratio every so many calls in
+            training, without a hook; ``scope``, what is one ranking: 'process' (default), 'image'
+            or 'global'; ``error_skew``, exponent of the error distribution (0 as published);
+            ``loss_weight``, factor of both losses (1).
 
     Reference:
         Oksuz et al., NeurIPS 2020, arXiv:2009.13592.
@@ -68,9 +73,15 @@ class APLoss(RankingLoss, APCriterion):
     """Average Precision Loss; the box loss, of any kind, is its mean over the positives.
 
     Args:
-        **kwargs: ``delta`` (1), ``interpolated`` (True), ``self_balance`` (False),
-            ``initial_ratio``, ``balance_every``, ``scope``, ``error_skew`` and ``loss_weight`` as
-            :class:`~mmdet_alrp.criteria.APCriterion`; ``use_sigmoid`` must be True.
+        **kwargs: ``use_sigmoid``, which must be True in the config; ``delta``, half-width of the
+            smoothed step in logits (1); ``interpolated``, whether each positive takes the best
+            precision among the positives scored at or below it (True, as published);
+            ``self_balance``, whether a ratio that follows the training multiplies the box loss
+            (False); ``initial_ratio``, weight of the box loss in the first period (None is 50 with
+            and 1 without self-balancing); ``balance_every``, which sets the ratio every so many
+            calls in training, without a hook; ``scope``, what is one ranking: 'process' (default),
+            'image' or 'global'; ``error_skew``, exponent of the error distribution (0 as
+            published); ``loss_weight``, factor of both losses (1).
 
     Reference:
         Chen et al., CVPR 2019, arXiv:1904.06373.
@@ -82,9 +93,13 @@ class NDCGLoss(RankingLoss, NDCGCriterion):
     """Normalised Discounted Cumulative Gain Loss; the box loss is its mean over the positives.
 
     Args:
-        **kwargs: ``delta`` (1), ``self_balance`` (False), ``initial_ratio``, ``balance_every``,
-            ``scope``, ``error_skew`` and ``loss_weight`` as
-            :class:`~mmdet_alrp.criteria.NDCGCriterion`; ``use_sigmoid`` must be True.
+        **kwargs: ``use_sigmoid``, which must be True in the config; ``delta``, half-width of the
+            smoothed step in logits (1); ``self_balance``, whether a ratio that follows the training
+            multiplies the box loss (False); ``initial_ratio``, weight of the box loss in the first
+            period (None is 50 with and 1 without self-balancing); ``balance_every``, which sets the
+            ratio every so many calls in training, without a hook; ``scope``, what is one ranking:
+            'process' (default), 'image' or 'global'; ``error_skew``, exponent of the error
+            distribution (0 as published); ``loss_weight``, factor of both losses (1).
 
     Reference:
         Oksuz et al., NeurIPS 2020, arXiv:2009.13592, Appendix on ranking measures.
@@ -96,9 +111,11 @@ class RankSortLoss(RankingLoss, RankSortCriterion):
     """Rank & Sort Loss: positives above negatives, and among positives by the IoU of their boxes.
 
     Args:
-        **kwargs: ``delta`` (0.5), ``score_weighted_boxes`` (True), ``scope``, ``error_skew`` and
-            ``loss_weight`` as :class:`~mmdet_alrp.criteria.RankSortCriterion`; ``use_sigmoid``
-            must be True.
+        **kwargs: ``use_sigmoid``, which must be True in the config; ``delta``, half-width of the
+            smoothed step in logits (0.5); ``score_weighted_boxes``, whether boxes are weighed by
+            their scores (True, as published); ``scope``, what is one ranking: 'process' (default),
+            'image' or 'global'; ``error_skew``, exponent of the error distribution (0 as
+            published); ``loss_weight``, factor of both losses (1).
 
     Reference:
         Oksuz et al., ICCV 2021, arXiv:2107.11669.

@@ -12,18 +12,22 @@ from torch import Tensor
 
 from mmdet_alrp.ranking import at_least_float32
 
-from ..dense_heads.loss_recorder import gather, recording
+from ..dense_heads.loss_recorder import join_records, recording
 from ..dense_heads.ranking_head_mixin import RankingHeadMixin, check_pos_weight, zero_of
 
 
 class RankingBBoxHeadMixin(RankingHeadMixin):
-    """RankingHeadMixin for box heads: ranks all proposals and classes of a batch.
+    """Mixin for box heads; must come first: ``class MyHead(RankingBBoxHeadMixin, BBoxHead)``.
 
-    Stands before an MMDetection BBoxHead in the bases of a class. The ranking loss tells the head
-    to score each class by its own sigmoid and to leave the background out.
+    It ranks all proposals and classes of a batch together. Each class is scored by its own sigmoid,
+    and there is no column for the background.
+
+    Args:
+        *args: Positional arguments of the head.
+        **kwargs: Keyword arguments of the head, with a ranking loss as ``loss_cls``.
 
     Raises:
-        ValueError: If the head has no classifier or no box branch; otherwise as in the parent.
+        ValueError: If the head has no classifier or no box branch, or its losses do not fit.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -42,10 +46,11 @@ class RankingBBoxHeadMixin(RankingHeadMixin):
         *args: Any,
         **kwargs: Any,
     ) -> dict:
-        """Compute losses and targets, arguments as in the parent.
+        """Compute losses and targets, with the arguments of MMDetection's BBoxHead.
 
         Raises:
-            ValueError: If ``rcnn_train_cfg`` weighs positives, or as :meth:`loss`.
+            ValueError: If ``rcnn_train_cfg`` weighs positives, scores or boxes are missing, or each
+                proposal is to have a loss of its own.
         """
         check_pos_weight(type(self).__name__, rcnn_train_cfg)
         self._num_images = len(sampling_results)
@@ -67,7 +72,7 @@ class RankingBBoxHeadMixin(RankingHeadMixin):
         bbox_weights: Tensor,
         reduction_override: str | None = None,
     ) -> dict[str, Tensor]:
-        """Compute the losses of a batch, arguments as in the parent.
+        """Compute the losses of a batch, with the arguments of MMDetection's BBoxHead.
 
         The parent takes None for scores or boxes and leaves that loss out. Here scores and boxes
         are one ranking.
@@ -97,20 +102,20 @@ class RankingBBoxHeadMixin(RankingHeadMixin):
             )
             if not len(rois):  # then the parent has no use for its losses
                 self.loss_cls(cls_score, labels, label_weights)
-        gathered = gather(*recorders)
+        recorded = join_records(*recorders)
         if self.loss_cls.scope == 'image':
             images = rois[:, 0].short()
             # Waits for the device only where a head is called without loss_and_target.
             num_images = self._num_images or int(images.max()) + 1
-            gathered = gathered._replace(images=images, num_images=num_images)
-        losses.update(self.rank(gathered))
+            recorded = recorded._replace(images=images, num_images=num_images)
+        losses.update(self.ranking_losses(recorded))
         losses['loss_bbox'] = losses['loss_bbox'] + zero_of([bbox_pred])
         return losses
 
     def refine_bboxes(
         self, sampling_results: list, bbox_results: dict, batch_img_metas: list[dict]
     ) -> list[InstanceData]:
-        """Refine boxes for the next stage of a cascade, arguments as in the parent.
+        """Refine boxes for the next stage of a cascade, with the arguments of BBoxHead.
 
         Without proposals the parent refines nothing and the cascade stops; the next stages'
         parameters would then have no gradient, and other processes would wait for them.

@@ -22,9 +22,9 @@ class RankingFCNMaskHead(FCNMaskHead):
     """FCNMaskHead with one loss a mask, for a :class:`RankingStandardRoIHead` to weigh.
 
     Args:
-        *args: As in MMDetection's ``FCNMaskHead``.
+        *args: Positional arguments of MMDetection's ``FCNMaskHead``.
         loss_mask: A loss with one value a mask; None is the Dice loss.
-        **kwargs: As in MMDetection's ``FCNMaskHead``.
+        **kwargs: Keyword arguments of ``FCNMaskHead``.
     """
 
     def __init__(self, *args: Any, loss_mask: dict | None = None, **kwargs: Any) -> None:
@@ -37,7 +37,7 @@ class RankingFCNMaskHead(FCNMaskHead):
         batch_gt_instances: list,
         rcnn_train_cfg: dict,
     ) -> dict:
-        """Compute the loss of each mask, arguments as in the parent.
+        """Compute the loss of each mask, with the arguments of FCNMaskHead.
 
         Returns:
             ``loss_mask``, a dict with the losses of the masks, shape (num_masks,), under
@@ -72,10 +72,10 @@ class RankingStandardRoIHead(StandardRoIHead):
     Sort is, so that there is no weight to tune.
 
     Args:
-        *args: As in MMDetection's ``StandardRoIHead``.
+        *args: Positional arguments of MMDetection's ``StandardRoIHead``.
         max_masks: Masks of at most so many positives of a step are trained, drawn at random.
             Without a sampler all proposals that overlap an object are positive.
-        **kwargs: As in MMDetection's ``StandardRoIHead``; ``bbox_head`` is a ranking head and
+        **kwargs: Keyword arguments of ``StandardRoIHead``; ``bbox_head`` is a ranking head and
             ``mask_head`` a :class:`RankingFCNMaskHead`.
 
     Raises:
@@ -104,7 +104,7 @@ class RankingStandardRoIHead(StandardRoIHead):
         self.max_masks = max_masks
 
     def bbox_loss(self, x: tuple[Tensor, ...], sampling_results: list) -> dict:
-        """Compute the losses of the boxes, arguments as in the parent, and keep the scores."""
+        """Compute the losses of the boxes, and keep their scores to weigh the masks."""
         results = super().bbox_loss(x, sampling_results)
         best = results['cls_score'].detach().float().sigmoid().amax(1)
         counts = [len(result.priors) for result in sampling_results]
@@ -125,7 +125,7 @@ class RankingStandardRoIHead(StandardRoIHead):
         bbox_feats: Tensor,
         batch_gt_instances: list,
     ) -> dict:
-        """Compute the balanced loss of the masks, arguments as in the parent."""
+        """Compute the balanced loss of the masks, with the arguments of StandardRoIHead."""
         kept, scores = draw_positives(sampling_results, self._scores, self.max_masks)
         results = super().mask_loss(x, kept, bbox_feats, batch_gt_instances)
         losses = results['loss_mask']['loss_mask']

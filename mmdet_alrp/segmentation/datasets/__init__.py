@@ -1,6 +1,6 @@
 """Folders of images and masks as MMSegmentation reads them.
 
-Their hook is left to :mod:`mmdet_alrp.registration`, because hooks take long to import.
+Their hook, in ``mask_check_hook``, is not imported here: MMEngine's hooks take long to import.
 """
 
 from .image_mask import ImageMaskDataset, ImageMaskError

@@ -9,14 +9,14 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 from mmengine.fileio import list_dir_or_file, list_from_file
 
-from mmdet_alrp.command_line import UsageError
+from mmdet_alrp.guards.errors import GuardError
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 IGNORED = 255
 NAMES_SHOWN = 3
 
 
-class ImageMaskError(UsageError, ValueError):
+class ImageMaskError(GuardError, ValueError):
     """Images and masks that do not go together; the message is one line for the user."""
 
 

@@ -8,7 +8,7 @@ from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
 
 
-@TRANSFORMS.register_module()
+@TRANSFORMS.register_module(force=True)
 class JudgeAtInputSize(BaseTransform):
     """Have predictions judged at the size of the input, as a loss in training judges them.
 

@@ -11,12 +11,12 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from mmdet_alrp.engine.weight_checks import bare_detector
+from mmdet_alrp.engine.wrapped_models import bare_detector
 
 from .image_mask import ImageMaskError
 
 
-@HOOKS.register_module()
+@HOOKS.register_module(force=True)
 class MaskCheckHook(Hook):
     """Checks the masks of each training batch while they are still on the CPU.
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 
-@FUNCTIONS.register_module()
+@FUNCTIONS.register_module(force=True)
 def multi_size_collate(data_batch: Sequence[dict[str, Any]], sizes: Sequence[int]) -> Any:
     """Bring the images of a batch, and their masks, to a square whose size is drawn.
 

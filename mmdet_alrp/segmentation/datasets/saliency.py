@@ -15,7 +15,7 @@ from mmengine.structures import PixelData
 from .image_mask import ImageMaskDataset, ImageMaskError
 
 
-@DATASETS.register_module()
+@DATASETS.register_module(force=True)
 class SaliencyDataset(ImageMaskDataset):
     """Images and grey masks of salient objects: DUTS, ECSSD, PASCAL-S, HKU-IS, MSRA-B and others.
 
@@ -29,7 +29,7 @@ class SaliencyDataset(ImageMaskDataset):
     }
 
 
-@TRANSFORMS.register_module()
+@TRANSFORMS.register_module(force=True)
 class LoadSaliencyMask(BaseTransform):
     """Load the mask of an image as labels: 1 where it is bright, 0 elsewhere.
 
@@ -94,7 +94,7 @@ class LoadSaliencyMask(BaseTransform):
         return f'{type(self).__name__}(threshold={self.threshold}, soft={self.soft})'
 
 
-@TRANSFORMS.register_module()
+@TRANSFORMS.register_module(force=True)
 class PackSaliencyInputs(BaseTransform):
     """MMSegmentation's ``PackSegInputs``, but soft masks are not rounded to whole numbers.
 

@@ -7,7 +7,7 @@ from mmengine.registry import DATASETS
 from .image_mask import ImageMaskDataset
 
 
-@DATASETS.register_module()
+@DATASETS.register_module(force=True)
 class ShapesSemanticDataset(ImageMaskDataset):
     """Drawn shapes with masks of class ids, made by ``tools/make_shapes.py --kind semantic``.
 
@@ -29,7 +29,7 @@ class ShapesSemanticDataset(ImageMaskDataset):
     }
 
 
-@DATASETS.register_module()
+@DATASETS.register_module(force=True)
 class CamVidDataset(ImageMaskDataset):
     """CamVid with the eleven classes that SegNet's authors merged its labels into; 255 is ignored.
 

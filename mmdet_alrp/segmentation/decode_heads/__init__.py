@@ -1,4 +1,4 @@
-"""Decode heads for MMSegmentation, which has them imported: :mod:`mmdet_alrp.registration`."""
+"""Decode heads for MMSegmentation."""
 
 from .f3_head import F3Head
 

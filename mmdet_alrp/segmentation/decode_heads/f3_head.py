@@ -175,13 +175,23 @@ class F3Head(BaseDecodeHead):
         return [of_first(first), self.cls_seg(second), *sides]
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Return the logits of the second decoder; arguments as :meth:`outputs`."""
+        """Return the logits of the second decoder.
+
+        Args:
+            inputs: Results of the backbone, one a level.
+        """
         return self.outputs(inputs)[1]
 
     def loss(
         self, inputs: Sequence[Tensor], batch_data_samples: list[SegDataSample], train_cfg: dict
     ) -> dict[str, Tensor]:
-        """Return the losses of all outputs; arguments as MMSegmentation's heads."""
+        """Return the losses of all outputs.
+
+        Args:
+            inputs: Results of the backbone, one a level.
+            batch_data_samples: Samples with ``gt_sem_seg``, labels or masks between 0 and 1.
+            train_cfg: Not needed.
+        """
         return self.loss_by_feat(self.outputs(inputs), batch_data_samples)
 
     def loss_by_feat(
@@ -190,7 +200,7 @@ class F3Head(BaseDecodeHead):
         """Return the losses of a list of outputs, brought to the size of the masks.
 
         Args:
-            seg_logits: As :meth:`outputs` gives them.
+            seg_logits: Logits of all outputs, each of the size of its level.
             batch_data_samples: Samples with ``gt_sem_seg``, labels or masks between 0 and 1.
         """
         masks = self._stack_batch_gt(batch_data_samples)

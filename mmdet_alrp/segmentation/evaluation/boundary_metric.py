@@ -19,7 +19,7 @@ from .boundary import (
 from .label_map_metric import LabelMapMetric
 
 
-@METRICS.register_module()
+@METRICS.register_module(force=True)
 class BoundaryMetric(LabelMapMetric):
     """BIoU and BF1 over a data set, as unrounded fractions.
 

@@ -1,4 +1,4 @@
-"""What the metrics of label maps share: reading samples, adding up images, reporting classes."""
+"""Base of the metrics of label maps: reads samples, adds up images, reports classes."""
 
 from __future__ import annotations
 

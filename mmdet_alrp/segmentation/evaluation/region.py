@@ -176,7 +176,8 @@ def segmentation_metrics(confusion: Tensor) -> dict[str, float]:
             :func:`confusion_matrix` over the images of a data set.
 
     Returns:
-        As :func:`region_metrics`.
+        Fractions in [0, 1], unrounded, by name: ``mIoU``, ``FWIoU``, ``mAcc`` and ``gAcc``. NaN
+        where no pixel counts.
 
     Raises:
         ValueError: If ``confusion`` is not square.

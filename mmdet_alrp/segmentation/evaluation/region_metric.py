@@ -16,7 +16,7 @@ from .region import (
 )
 
 
-@METRICS.register_module()
+@METRICS.register_module(force=True)
 class RegionMetric(LabelMapMetric):
     """mIoU, FWIoU, mAcc and gAcc over a data set, as unrounded fractions.
 

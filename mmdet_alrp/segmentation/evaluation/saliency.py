@@ -1,4 +1,4 @@
-"""What people report of salient-object detection, for one image and for a data set.
+"""Metrics of salient-object detection, for one image and for a data set.
 
 The measures are PySODMetrics' (imported when the first image is scored); here is what goes into
 them and how images become figures.

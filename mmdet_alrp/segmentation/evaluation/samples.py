@@ -1,4 +1,4 @@
-"""What a data sample says, as tensors; of MMSegmentation's samples and of plain dictionaries."""
+"""Reads data samples as tensors: MMSegmentation's samples and plain dictionaries."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmdet_alrp.drafts import draft_of
+from mmdet_alrp.atomic_write import atomic_write
 from mmdet_alrp.line_colours import COLOURS
 
 if TYPE_CHECKING:
@@ -162,6 +162,6 @@ def _are_curves(curves: object) -> bool:
 
 def _write(path: Path, write: Callable[[Path], object]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with draft_of(path) as draft:
+    with atomic_write(path) as draft:
         write(draft)
     return path

@@ -27,7 +27,7 @@ from .sod_curves import curves_of, save_curve_plots, save_curves
 SLACK = 1e-3  # what averaging and resizing in low precision may add to a probability
 
 
-@METRICS.register_module()
+@METRICS.register_module(force=True)
 class SODMetric(BaseMetric):
     """Max, mean and adaptive F and E, MAE, S-measure and weighted F of saliency maps.
 

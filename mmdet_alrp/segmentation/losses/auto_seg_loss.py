@@ -18,7 +18,7 @@ from .surrogate_parameters import metric_weights
 from .surrogates import SURROGATES, SoftPrediction
 
 
-@MODELS.register_module()
+@MODELS.register_module(force=True)
 class AutoSegLoss(SegmentationLoss):
     """One minus a metric made soft: curves with searched parameters stand for logical operations.
 
@@ -113,7 +113,13 @@ class AutoSegLoss(SegmentationLoss):
             )
 
     def compute(self, pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        """Return the weighted sum of one minus each metric; arguments as in the base class."""
+        """Return the weighted sum of one minus each metric.
+
+        Args:
+            pred: Logits, shape (N, C, ...).
+            target: Class indices, shape (N, ...).
+            weight: Weight of each pixel, 0 for an ignored one, shape (N, ...).
+        """
         weights = self.class_weight
         if weights is not None:
             weights = self.checked_class_weight(pred, max(pred.shape[1], 2))

@@ -1,4 +1,4 @@
-"""What the segmentation losses share: MMSegmentation's call and one form of input."""
+"""Base of the segmentation losses: MMSegmentation's call and one form of input."""
 
 from __future__ import annotations
 
@@ -150,14 +150,20 @@ class SegmentationLoss(nn.Module):
         raise TypeError(f'{type(self).__name__} must define compute(pred, target, weight)')
 
     def compute_channel(self, pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        """Return the loss of one channel of several; arguments as :meth:`compute`, with C = 1."""
+        """Return the loss of one channel of several.
+
+        Args:
+            pred: Logits, shape (N, 1, ...).
+            target: Mask of 0 and 1, or between them, shape (N, ...).
+            weight: Weight of each pixel, 0 where it takes no part, shape (N, ...).
+        """
         return self.compute(pred, target, weight)
 
     def compute_multilabel(self, pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """Return the loss of masks for each channel, the mean over the channels.
 
         Args:
-            pred: As in :meth:`compute`.
+            pred: Logits, float32 or float64, shape (N, C, ...).
             target: Masks of 0 and 1, int64, or between them, of the dtype of ``pred``; shape of
                 ``pred``.
             weight: Weight of each pixel, of the dtype and shape of ``pred``.

@@ -51,7 +51,7 @@ def f_measure_loss(
     return mean_over(losses, counted)
 
 
-@MODELS.register_module(name=['FMeasureLoss', 'FLoss'])
+@MODELS.register_module(name=['FMeasureLoss', 'FLoss'], force=True)
 class FMeasureLoss(SegmentationLoss):
     """Registered form of :func:`f_measure_loss` for one channel, or background and foreground.
 

@@ -84,7 +84,7 @@ def lovasz_softmax(
     return mean_over(mean_over(losses, counted), counted.any(1))
 
 
-@MODELS.register_module()
+@MODELS.register_module(force=True)
 class LovaszHingeLoss(SegmentationLoss):
     """Registered form of :func:`lovasz_hinge` for one channel, or background and foreground.
 
@@ -118,7 +118,7 @@ class LovaszHingeLoss(SegmentationLoss):
         return lovasz_hinge(*(m.reshape(rows, -1) for m in maps))
 
 
-@MODELS.register_module()
+@MODELS.register_module(force=True)
 class LovaszSoftmaxLoss(SegmentationLoss):
     """Registered form of :func:`lovasz_softmax`.
 

@@ -33,7 +33,7 @@ def structure_loss(
         masks: Foreground in [0, 1], same dtype and shape.
         weight: Weight of each pixel, >= 0 with 0 for an ignored one, same dtype and shape.
         gamma: Weight of the outlines, above that of 1 that all pixels have.
-        window: As :func:`outline_weight`.
+        window: Edge of the square around a pixel that tells an outline, in pixels, odd.
         legacy_bce: Take the unweighted mean of the cross entropy over the batch: published training
             code does so, because it asks for a reduction that PyTorch reads as the mean.
 
@@ -86,7 +86,7 @@ def _ratio(top: Tensor, bottom: Tensor) -> Tensor:
     return top / bottom.masked_fill(bottom == 0, 1)
 
 
-@MODELS.register_module()
+@MODELS.register_module(force=True)
 class StructureLoss(SegmentationLoss):
     """Registered form of :func:`structure_loss` for one channel, or background and foreground.
 

@@ -25,7 +25,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from mmdet_alrp.drafts import draft_of
+from mmdet_alrp.atomic_write import atomic_write
 
 from .surrogate_parameters import SurrogateParameters, inner_points
 from .surrogates import SURROGATES
@@ -155,5 +155,5 @@ def write_parameters(
     if info is not None:
         content['info'] = dict(info)
     text = json.dumps(content, indent=2) + '\n'
-    with draft_of(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text(text, encoding='utf-8')

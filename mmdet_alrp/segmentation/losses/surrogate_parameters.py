@@ -128,14 +128,17 @@ def num_parameters(
     """Count the numbers in ``theta``.
 
     Args:
-        metric: As in :class:`SurrogateParameters`, and so are the others.
-        parameterization: See there.
-        segments: See there.
-        truth_table: See there.
-        monotone: See there.
+        metric: One of mIoU, FWIoU, BIoU, BF1, mAcc, gAcc.
+        parameterization: 'bezier' or 'linear'.
+        segments: Segments of a curve; None is 2 Bezier or 5 linear ones.
+        truth_table: Keep g(0) = 0 and g(1) = 1; without it ``theta`` holds both values as well.
+        monotone: Keep curves from falling.
+
+    Returns:
+        The length of ``theta``.
 
     Raises:
-        ValueError: If an argument is not as said there.
+        ValueError: If an argument is none of these.
     """
     _check_choice('metric', metric, SURROGATES)
     _check_choice('parameterization', parameterization, _CURVES)
@@ -154,15 +157,15 @@ def segments_of(metric: str, count: int, parameterization: str) -> int | None:
     """Tell from the number of control points' coordinates how many segments a curve has.
 
     Args:
-        metric: As in :class:`SurrogateParameters`.
+        metric: One of mIoU, FWIoU, BIoU, BF1, mAcc, gAcc.
         count: Length of ``control_points``.
-        parameterization: See there.
+        parameterization: 'bezier' or 'linear'.
 
     Returns:
         The segments, at least 1; None if the number fits none.
 
     Raises:
-        ValueError: If ``parameterization`` is not as said there.
+        ValueError: If ``parameterization`` is unknown.
     """
     _check_choice('parameterization', parameterization, _CURVES)
     points, over = divmod(count, 2 * SURROGATES[metric].num_curves)

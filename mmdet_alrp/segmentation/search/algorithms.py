@@ -38,7 +38,7 @@ class Round:
 
 
 class SearchAlgorithm:
-    """What all algorithms share: the protocol of rounds and its checks.
+    """Base of the search algorithms: the protocol of rounds and its checks.
 
     Args:
         space: What is searched.

@@ -6,11 +6,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from mmdet_alrp.atomic_write import write_file
 from mmdet_alrp.segmentation.losses.surrogate_files import write_parameters
 from mmdet_alrp.segmentation.losses.surrogate_parameters import SurrogateParameters
 
 from .plots import curves_figure, reward_figure, save_png
-from .records import SearchRecord, write_whole
+from .records import SearchRecord
 from .report import report_text
 from .settings import parameter_file
 
@@ -61,4 +62,4 @@ def write_pictures(
     searches = {name: record, **{key: value for key, value in others.items() if key != name}}
     save_png(reward_figure(searches), folder / 'search.png')
     save_png(curves_figure(found), folder / 'curves.png')
-    write_whole(folder / 'report.md', report_text(record, found, str(folder)))
+    write_file(folder / 'report.md', report_text(record, found, str(folder)))

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from mmdet_alrp.atomic_write import write_file
 from mmdet_alrp.line_colours import COLOURS
 from mmdet_alrp.segmentation.losses.published import PUBLISHED
 from mmdet_alrp.segmentation.losses.surrogate_curves import Curve
 from mmdet_alrp.segmentation.losses.surrogate_parameters import SurrogateParameters
 
-from .records import SearchRecord, write_whole
+from .records import SearchRecord
 from .settings import target_name
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def save_png(figure: Figure, path: str | os.PathLike) -> Path:
     """
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png')
-    write_whole(path, buffer.getvalue())
+    write_file(path, buffer.getvalue())
     return Path(path)
 
 

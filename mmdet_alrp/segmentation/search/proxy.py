@@ -57,7 +57,7 @@ class ProxyTask:
 
 @dataclass(frozen=True)
 class ProxyResult:
-    """What became of a sample.
+    """Reward, metrics and duration of a sample, or why it failed.
 
     Args:
         round: Round of the search.

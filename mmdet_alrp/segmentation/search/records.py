@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmdet_alrp.atomic_write import write_file
 from mmdet_alrp.command_line import UsageError
-from mmdet_alrp.engine.whole_files import WholeFileBackend
 
 RECORD_FILE = 'search.json'
 FORMAT = 1
@@ -147,21 +147,8 @@ class SearchRecord:
         """
         path = Path(folder) / RECORD_FILE
         text = json.dumps({'format': FORMAT, **asdict(self)}, indent=1, allow_nan=False)
-        write_whole(path, f'{text}\n')
+        write_file(path, f'{text}\n')
         return path
-
-
-def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
-    """Write a file that is there whole or as it was before; its folder is made if need be.
-
-    Args:
-        path: The file.
-        content: Text, written as UTF-8, or bytes.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
-    WholeFileBackend().put(content.encode() if isinstance(content, str) else content, path)
 
 
 def read_record(folder: str | os.PathLike) -> SearchRecord:

@@ -28,7 +28,7 @@ class _Executor(Protocol):
 
 @dataclass(frozen=True)
 class SearchParts:
-    """What a search is made of.
+    """Algorithm, executor and callbacks of a search.
 
     Args:
         algorithm: A fresh one; proposes samples and learns from their rewards.

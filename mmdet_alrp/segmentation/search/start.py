@@ -15,7 +15,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 from torch import nn
 
-from mmdet_alrp.engine.whole_files import WholeFileBackend
+from mmdet_alrp.atomic_write import write_file
 
 LOSS = 'AutoSegLoss'
 START_FILE = 'start.pth'
@@ -68,4 +68,4 @@ def save_start(model: nn.Module, path: str) -> None:
     """Write a model's weights as a checkpoint that is there whole or not at all."""
     content = io.BytesIO()
     torch.save({'state_dict': model.state_dict()}, content)
-    WholeFileBackend().put(content.getvalue(), path)
+    write_file(path, content.getvalue())

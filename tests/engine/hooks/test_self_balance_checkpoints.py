@@ -6,6 +6,7 @@ from balanced_runs import EPOCHS, build_runner, ratios_by_hand, ratios_of
 from mmengine.hooks import EMAHook
 
 from mmdet_alrp.engine.hooks import SelfBalanceHook
+from mmdet_alrp.guards.checkpoint_safety import load_safely
 
 FIRST = [50.0, 20.0]
 HEADS = ('rpn', 'roi')
@@ -37,7 +38,7 @@ def averaged(request, tmp_path_factory):
 def test_run_that_takes_weights_starts_its_sums_from_nothing(tmp_path):
     train(tmp_path / 'before', ITERATIONS, interval=4)
     path = str(tmp_path / 'before' / 'iter_6.pth')
-    saved = torch.load(path, weights_only=True)['state_dict']
+    saved = load_safely(path)['state_dict']
     assert (balance_of(saved, 'sums') > 0).all()  # the checkpoint is of the middle of a period
     _, recorder = train(tmp_path / 'after', ITERATIONS, interval=4, load_from=path)
     # as documented, the ratio is that of the weights until the first period ends
@@ -50,7 +51,7 @@ def test_average_of_a_run_that_takes_weights_has_no_sums_of_theirs(tmp_path, ema
     train(tmp_path / 'before', ITERATIONS, interval=4)
     path = str(tmp_path / 'before' / 'iter_6.pth')
     _, recorder = train(tmp_path / 'after', ITERATIONS, ema, interval=4, load_from=path)
-    saved = torch.load(tmp_path / 'after' / 'iter_1.pth', weights_only=True)
+    saved = load_safely(tmp_path / 'after' / 'iter_1.pth')
     first = recorder.steps[0]
     torch.testing.assert_close(balance_of(saved['state_dict'], 'sums'), first)
     torch.testing.assert_close(balance_of(saved['ema_state_dict'], 'sums', 'module.'), first)
@@ -59,7 +60,7 @@ def test_average_of_a_run_that_takes_weights_has_no_sums_of_theirs(tmp_path, ema
 @pytest.mark.parametrize('epoch', [1, 2])
 def test_both_models_of_an_epochs_checkpoint_have_the_new_ratio(averaged, epoch):
     _, recorder, folder = averaged
-    checkpoint = torch.load(folder / f'epoch_{epoch}.pth', weights_only=True)
+    checkpoint = load_safely(folder / f'epoch_{epoch}.pth')
     assert checkpoint['state_dict']['factor'] != checkpoint['ema_state_dict']['module.factor']
     for part, prefix in (('state_dict', ''), ('ema_state_dict', 'module.')):
         ratios = balance_of(checkpoint[part], 'ratio', prefix).tolist()
@@ -71,7 +72,7 @@ def test_both_models_of_an_epochs_checkpoint_have_the_new_ratio(averaged, epoch)
 @pytest.mark.parametrize('ema', AVERAGES.values(), ids=AVERAGES)
 def test_checkpoint_within_a_period_has_its_sums_in_both_models(tmp_path, ema, first):
     _, recorder = train(tmp_path, ITERATIONS, ema, interval=4, first=first)
-    checkpoint = torch.load(tmp_path / 'iter_6.pth', weights_only=True)
+    checkpoint = load_safely(tmp_path / 'iter_6.pth')
     for part, prefix in (('state_dict', ''), ('ema_state_dict', 'module.')):
         expected = torch.stack(recorder.steps[4:6]).sum(0)
         torch.testing.assert_close(balance_of(checkpoint[part], 'sums', prefix), expected)
@@ -95,7 +96,7 @@ def test_resumed_run_that_begins_to_average_goes_on_with_the_ratio(tmp_path, ema
     resumed, after = train(tmp_path / 'resumed', ema=ema, load_from=path, resume=True)
     assert after.ratios[0] == recorder.ratios[4] != FIRST
     assert ratios_of(resumed) == ratios_of(whole)
-    checkpoint = torch.load(tmp_path / 'resumed' / 'epoch_2.pth', weights_only=True)
+    checkpoint = load_safely(tmp_path / 'resumed' / 'epoch_2.pth')
     assert balance_of(checkpoint['state_dict'], 'ratio').tolist() == after.ratios[4]
 
 

@@ -17,13 +17,14 @@ from mmengine.hooks import CheckpointHook, LoggerHook
 from mmengine.runner import IterBasedTrainLoop, get_priority
 
 from mmdet_alrp.engine.hooks import SelfBalanceHook
+from mmdet_alrp.guards.checkpoint_safety import load_safely
 
 FIRST = [50.0, 20.0]
 ITERATIONS = {'by_epoch': False, 'max_iters': 8}
 
 
 def saved_ratios(path):
-    state = torch.load(path, weights_only=True)['state_dict']
+    state = load_safely(path)['state_dict']
     return [state['rpn.balance.ratio'].item(), state['roi.balance.ratio'].item()]
 
 
@@ -152,7 +153,7 @@ def test_run_resumed_within_a_period_keeps_its_sums(tmp_path):
     whole, recorder = build_runner(tmp_path / 'whole', ITERATIONS, hook())
     whole.train()
     path = str(tmp_path / 'whole' / 'iter_6.pth')
-    sums = torch.load(path, weights_only=True)['state_dict']['rpn.balance.sums']
+    sums = load_safely(path)['state_dict']['rpn.balance.sums']
     torch.testing.assert_close(sums, torch.stack(recorder.steps[4:6]).sum(0)[0])
     resumed, after = build_runner(
         tmp_path / 'resumed', ITERATIONS, hook(), load_from=path, resume=True

@@ -8,6 +8,7 @@ from balanced_runs import BalancedModel, build_runner, ratios_by_hand, ratios_of
 from in_processes import start_processes
 
 from mmdet_alrp.engine.hooks import SelfBalanceHook
+from mmdet_alrp.guards.checkpoint_safety import load_safely
 
 WRAPPER = {'type': 'MMDistributedDataParallel', 'device_ids': None}
 ITERATIONS = {'by_epoch': False, 'max_iters': 4}
@@ -67,7 +68,7 @@ def test_every_process_gets_the_ratio_of_all_losses(two_processes, name):
 
 def test_checkpoint_of_the_epoch_has_the_common_ratio(two_processes):
     folder, found = two_processes
-    state = torch.load(folder / 'epochs' / 'epoch_1.pth', weights_only=True)['state_dict']
+    state = load_safely(folder / 'epochs' / 'epoch_1.pth')['state_dict']
     assert state['rpn.balance.ratio'].item() == found[1]['epochs'][1][2][0]
 
 

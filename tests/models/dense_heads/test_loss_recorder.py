@@ -3,7 +3,7 @@ import torch
 from mmdet.models.losses import FocalLoss, GIoULoss
 from torch import nn
 
-from mmdet_alrp.models.dense_heads.loss_recorder import LossRecorder, gather, recording
+from mmdet_alrp.models.dense_heads.loss_recorder import LossRecorder, join_records, recording
 
 SCORES = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([3, 0, 3, 2])
@@ -49,20 +49,20 @@ def test_calls_are_joined_in_their_order(weights, quality):
     boxes = torch.rand(2, 4)
     loss_bbox(boxes[:1], boxes[:1] + 1)
     loss_bbox(boxes[1:], boxes[1:] + 1, torch.ones(1, 4), avg_factor=7)
-    gathered = gather(loss_cls, loss_bbox)
-    torch.testing.assert_close(gathered.cls_score, SCORES)
-    torch.testing.assert_close(gathered.labels, LABELS)
+    recorded = join_records(loss_cls, loss_bbox)
+    torch.testing.assert_close(recorded.cls_score, SCORES)
+    torch.testing.assert_close(recorded.labels, LABELS)
     expected = torch.ones(4) if weights is None else weights
-    torch.testing.assert_close(gathered.label_weights.float(), expected)
-    torch.testing.assert_close(gathered.bbox_pred, boxes)
-    torch.testing.assert_close(gathered.bbox_targets, boxes + 1)
-    assert gathered.priors is None
+    torch.testing.assert_close(recorded.label_weights.float(), expected)
+    torch.testing.assert_close(recorded.bbox_pred, boxes)
+    torch.testing.assert_close(recorded.bbox_targets, boxes + 1)
+    assert recorded.priors is None
 
 
 def test_no_call_of_the_box_loss_is_no_box():
     loss_cls, loss_bbox = recorders()
     loss_cls(SCORES, LABELS)
-    assert gather(loss_cls, loss_bbox).bbox_pred is None
+    assert join_records(loss_cls, loss_bbox).bbox_pred is None
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,9 @@ def test_classification_that_cannot_be_ranked(scores, target, weights):
     loss_cls, loss_bbox = recorders()
     loss_cls(scores, target, weights)
     with pytest.raises(ValueError, match=r'class indices \(n,\)'):
-        gather(loss_cls, loss_bbox)
+        join_records(loss_cls, loss_bbox)
 
 
 def test_head_that_does_not_call_its_loss():
     with pytest.raises(ValueError, match=r'calls self\.loss_cls'):
-        gather(*recorders())
+        join_records(*recorders())

@@ -9,7 +9,7 @@ from mmdet.registry import MODELS
 from torch import nn
 
 from mmdet_alrp.models.dense_heads import RankingHeadMixin
-from mmdet_alrp.models.dense_heads.loss_recorder import Gathered
+from mmdet_alrp.models.dense_heads.loss_recorder import RecordedBatch
 from mmdet_alrp.ranking import fused_passes
 
 pytest.importorskip('triton')
@@ -41,7 +41,7 @@ def test_one_wait(loss, scope, interpreted, dtype, monkeypatch):
     corners = torch.rand(60, 2, generator=gen)
     boxes = torch.cat([corners, corners + 1], 1).requires_grad_()
     scores = torch.randn(60, 5, generator=gen).to(dtype).requires_grad_()
-    gathered = Gathered(
+    recorded = RecordedBatch(
         scores,
         torch.randint(0, 12, (60,), generator=gen).clamp(max=5),
         torch.rand(60, generator=gen).round(),
@@ -52,7 +52,7 @@ def test_one_wait(loss, scope, interpreted, dtype, monkeypatch):
     )
     head = BareRankingHead(loss, scope=scope)
     with LaunchCounter() as counter:
-        losses = head.rank(gathered)
+        losses = head.ranking_losses(recorded)
         (losses['loss_cls'] + losses['loss_bbox']).backward()
     kernels = [name for name in counter.counts if name.startswith('triton')]
     assert bool(kernels) == interpreted
@@ -63,6 +63,6 @@ def test_one_wait(loss, scope, interpreted, dtype, monkeypatch):
     assert bool(head.last_losses_finite)
     with torch.no_grad():
         broken = scores.clone()
-        broken[gathered.label_weights == 0] = torch.nan  # no loss shows these
-        losses = head.rank(gathered._replace(cls_score=broken))
+        broken[recorded.label_weights == 0] = torch.nan  # no loss shows these
+        losses = head.ranking_losses(recorded._replace(cls_score=broken))
     assert losses['loss_cls'].isfinite() and not head.last_losses_finite

@@ -13,7 +13,7 @@ from tiny_heads import ATSS, CHANNELS, STRIDES, batch, boxes_of, features
 from torch import nn
 
 from mmdet_alrp.models.dense_heads import RankingHeadMixin
-from mmdet_alrp.models.dense_heads.loss_recorder import Gathered
+from mmdet_alrp.models.dense_heads.loss_recorder import RecordedBatch
 from mmdet_alrp.models.dense_heads.ranking_head_mixin import STEPS_WITHOUT_POSITIVES
 from mmdet_alrp.models.losses import RankedLosses
 from mmdet_alrp.ranking import average_precision_loss, rank_sort_loss
@@ -59,13 +59,13 @@ class BareRankingHead(RankingHeadMixin, BareHead):
     pass
 
 
-def gathered(labels, weights, rows=None):
+def recorded(labels, weights, rows=None):
     """Four priors with two classes; the box of prior k is HALVES[k % 2], its target the first."""
     boxes = torch.tensor(HALVES * 2)
     boxes = boxes if rows is None else boxes[rows]
     targets = torch.tensor(HALVES[:1]).expand_as(boxes)
     scores = torch.arange(8.0).reshape(4, 2)
-    return Gathered(scores, torch.tensor(labels), torch.tensor(weights), boxes, targets)
+    return RecordedBatch(scores, torch.tensor(labels), torch.tensor(weights), boxes, targets)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def gathered(labels, weights, rows=None):
 )
 def test_weight_zero_takes_a_prior_out_whatever_it_is(weights, rows, targets, ious):
     head = BareRankingHead()
-    losses = head.rank(gathered([1, 2, 2, 0], weights, rows))
+    losses = head.ranking_losses(recorded([1, 2, 2, 0], weights, rows))
     given = head.loss_cls.given
     assert given['targets'].tolist() == targets and given['targets'].dtype == torch.int8
     assert given['logits'].tolist() == list(range(8))
@@ -94,28 +94,28 @@ def test_weight_zero_takes_a_prior_out_whatever_it_is(weights, rows, targets, io
     assert set(losses) == {'loss_cls', 'loss_bbox', 'seen'}
 
 
-def test_gathered_boxes_of_half_precision_are_compared_in_float32():
+def test_recorded_boxes_of_half_precision_are_compared_in_float32():
     head = BareRankingHead()
-    parts = gathered([1, 2, 2, 0], [1.0] * 4)
-    head.rank(parts._replace(bbox_pred=parts.bbox_pred.half()))
+    parts = recorded([1, 2, 2, 0], [1.0] * 4)
+    head.ranking_losses(parts._replace(bbox_pred=parts.bbox_pred.half()))
     assert head.loss_cls.given['box_losses'].dtype == torch.float32
 
 
 def test_boxes_of_neither_all_priors_nor_the_positives():
     with pytest.raises(ValueError, match=r'given 3 boxes.* all 4 priors or of the 2 positive'):
-        BareRankingHead().rank(gathered([1, 2, 2, 0], [1.0] * 4, [0, 1, 3]))
-    without = gathered([1, 2, 2, 0], [1.0] * 4)._replace(bbox_pred=None, bbox_targets=None)
+        BareRankingHead().ranking_losses(recorded([1, 2, 2, 0], [1.0] * 4, [0, 1, 3]))
+    without = recorded([1, 2, 2, 0], [1.0] * 4)._replace(bbox_pred=None, bbox_targets=None)
     with pytest.raises(ValueError, match='given 0 boxes'):
-        BareRankingHead().rank(without)
+        BareRankingHead().ranking_losses(without)
 
 
 def test_images_stand_beside_every_logit():
     head = BareRankingHead()
-    parts = gathered([1, 2, 2, 0], [1.0] * 4)
-    head.rank(parts._replace(images=torch.tensor([0, 2, 0, 1]), num_images=3))
+    parts = recorded([1, 2, 2, 0], [1.0] * 4)
+    head.ranking_losses(parts._replace(images=torch.tensor([0, 2, 0, 1]), num_images=3))
     assert head.loss_cls.given['images'].tolist() == [0, 0, 2, 2, 0, 0, 1, 1]
     assert head.loss_cls.given['num_images'] == 3
-    head.rank(parts)
+    head.ranking_losses(parts)
     assert 'images' not in head.loss_cls.given
 
 

@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 from mmengine.registry import DATASETS
 
-from mmdet_alrp.command_line import UsageError
 from mmdet_alrp.datasets.shape_outlines import CLASS_OUTLINES, PALETTE
 from mmdet_alrp.segmentation.datasets import (
     CamVidDataset,
@@ -47,7 +46,7 @@ def test_images_and_masks_of_any_suffix_are_paired_by_their_names(folders):
 
 def test_image_without_mask_is_named_in_one_line(folders):
     (folders / 'masks' / 'b.png').unlink()
-    with pytest.raises(UsageError, match=r'1 of 3 images in .*images have no mask .*: b\.jpg$'):
+    with pytest.raises(ImageMaskError, match=r'1 of 3 images in .*images have no mask .*: b\.jpg$'):
         SaliencyDataset(data_root=str(folders), data_prefix=PREFIX)
 
 

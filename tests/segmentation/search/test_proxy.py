@@ -12,7 +12,8 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 
-from mmdet_alrp.engine.hooks.finite_loss_hook import NotFiniteError
+from mmdet_alrp.guards.checkpoint_safety import load_safely
+from mmdet_alrp.guards.finite_loss_hook import NotFiniteError
 from mmdet_alrp.segmentation.search.proxy import prepare_proxy, run_proxy
 
 sys.path.append(str(Path(__file__).parent))
@@ -170,7 +171,7 @@ def test_samples_go_on_from_the_start_that_cross_entropy_trained(proxy_shapes, t
     text = next(Path(trained.folder).glob('*/*.log')).read_text()
     steps = re.findall(r'Iter\(train\) \[(\d)/3\].*decode\.loss_ce: \d', text)
     assert steps == ['1', '2', '3'] and 'decode.loss_auto_seg' not in text
-    weights = torch.load(file, weights_only=True)['state_dict']
+    weights = load_safely(file)['state_dict']
 
     # A sample that does not learn is the start; one from random weights is not.
     cfg.optim_wrapper.optimizer.update(lr=0.0, weight_decay=0.0)

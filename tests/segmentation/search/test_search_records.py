@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from quick_search import KilledError, QuickExecutor, search, settings_of
 
+from mmdet_alrp.atomic_write import write_file
 from mmdet_alrp.command_line import UsageError
 from mmdet_alrp.segmentation.search.records import (
     SampleRecord,
     SearchRecord,
     check_same_settings,
     read_record,
-    write_whole,
 )
 
 
@@ -43,9 +43,9 @@ def test_process_killed_while_writing_leaves_the_old_file(tmp_path):
     path.write_text('old')
     program = (
         'import os, signal\n'
-        'from mmdet_alrp.segmentation.search.records import write_whole\n'
+        'from mmdet_alrp.atomic_write import write_file\n'
         'os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)\n'
-        f'write_whole({str(path)!r}, "new" * 100000)\n'
+        f'write_file({str(path)!r}, "new" * 100000)\n'
     )
     root = Path(__file__).resolve().parents[3]
     killed = subprocess.run(
@@ -53,7 +53,7 @@ def test_process_killed_while_writing_leaves_the_old_file(tmp_path):
     )
     assert killed.returncode == -signal.SIGKILL
     assert path.read_text() == 'old'
-    write_whole(path, 'newer')  # what the killed process left is in nobody's way
+    write_file(path, 'newer')  # what the killed process left is in nobody's way
     assert path.read_text() == 'newer' and os.listdir(tmp_path) == ['search.json']
 
 

@@ -193,17 +193,15 @@ def test_plot_search_refuses_in_one_line(tmp_path, capsys):
         tool.group_searches([tmp_path, tmp_path])
 
 
-def test_commands_and_settings_of_the_page_are_there(tmp_path, monkeypatch):
+def test_commands_and_settings_of_the_page_are_there(tmp_path):
     from mmengine.config import Config
 
-    from mmdet_alrp import config_scope
     from mmdet_alrp.segmentation.search import build_algorithm, build_executor
     from mmdet_alrp.segmentation.search.settings import search_settings
 
     text = (ROOT / 'docs' / 'search.md').read_text('utf-8')
     named = set(re.findall(r'(?:tools|configs)/[\w/]+\.py', text))
     assert len(named) >= 6 and all((ROOT / name).is_file() for name in named), named
-    monkeypatch.setattr(config_scope, 'CONFIGS', ROOT / 'configs')
     code, original_size = re.findall(r'```python\n(.*?)```', text, re.DOTALL)
     (tmp_path / 'my_search.py').write_text(code)
     (tmp_path / 'my_original_size.py').write_text(original_size)

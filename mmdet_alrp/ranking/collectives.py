@@ -1,4 +1,4 @@
-"""What travels between processes when they rank together: positives and small tables."""
+"""Collectives of a ranking over several processes: they exchange positives and small tables."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ class Processes:
         dist.all_gather(counts, mine, group=self._group)
         self._counts, logits = torch.stack(counts, 1).tolist()
         self.num_logits = sum(logits)
-        rank = dist.get_rank(self._group)
-        start = sum(self._counts[:rank])
+        position = dist.get_rank(self._group)
+        start = sum(self._counts[:position])
         self.num_pos = sum(self._counts)
         self.local = slice(start, start + num_local)
 
-    def gather(self, values: Tensor) -> Tensor:
+    def all_gather(self, values: Tensor) -> Tensor:
         """Put the values of all positives together, (num_local,) to (num_pos,)."""
         padded = values.new_zeros(max(self._counts))
         padded[: len(values)] = values

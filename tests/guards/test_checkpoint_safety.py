@@ -1,5 +1,8 @@
 import os
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,16 +10,15 @@ import torch
 from mmengine.logging import HistoryBuffer
 from torch import nn
 
-from mmdet_alrp.engine import checkpoint_safety
+from mmdet_alrp.guards import checkpoint_safety
 
 
 @pytest.fixture(params=["torch's list", 'own unpickler'])
 def loader(request, monkeypatch):
     """`load_safely` as on a torch with a list of safe globals, and as on an older one."""
-    has_list = checkpoint_safety.allow_checkpoint_classes()
     if request.param == 'own unpickler':
         monkeypatch.setattr(checkpoint_safety, '_has_list', lambda: False)
-    elif not has_list:
+    elif not checkpoint_safety._has_list():
         pytest.skip('this torch has no such list')
     return checkpoint_safety.load_safely
 
@@ -59,16 +61,53 @@ def test_numpy_scalars_and_arrays(tmp_path, loader, kind):
     assert again['curve'].dtype == kind
 
 
-@pytest.mark.skipif(
+needs_list = pytest.mark.skipif(
     not hasattr(torch.serialization, 'safe_globals'), reason='this torch has no such list'
 )
+
+
+@needs_list
+def test_list_is_as_before_after_a_load(tmp_path):
+    torch.save({'loss': HistoryBuffer([1.0, 3.0], [1, 1])}, tmp_path / 'file.pth')
+    own = next(entry for entry in checkpoint_safety.checkpoint_classes() if entry[0] is np.ndarray)
+    with torch.serialization.safe_globals([HistoryBuffer, own]):  # somebody's who needs them too
+        before = set(torch.serialization.get_safe_globals())
+        assert checkpoint_safety.load_safely(tmp_path / 'file.pth')['loss'].mean() == 2.0
+        assert set(torch.serialization.get_safe_globals()) == before
+
+
+@needs_list
 def test_loader_that_takes_its_classes_off_the_list_leaves_ours(tmp_path):
-    # as that of onedl-mmengine does
-    with torch.serialization.safe_globals([HistoryBuffer, np.ndarray, np.dtype]):
-        pass
-    content = {'loss': HistoryBuffer([1.0, 3.0], [1, 1])}
-    again = reloaded(content, tmp_path / 'file.pth', checkpoint_safety.load_safely)
-    assert again['loss'].mean() == 2.0
+    torch.save({'loss': HistoryBuffer([1.0, 3.0], [1, 1])}, tmp_path / 'file.pth')
+    with checkpoint_safety.checkpoint_globals():
+        # as that of onedl-mmengine does
+        with torch.serialization.safe_globals([HistoryBuffer, np.ndarray, np.dtype]):
+            pass
+        assert torch.load(tmp_path / 'file.pth', weights_only=True)['loss'].mean() == 2.0
+
+
+@pytest.mark.parametrize('start', ['mmdet_alrp.models', 'mmdet_alrp.guards.checkpoint_loading'])
+def test_mmengine_loads_its_checkpoints_and_the_list_is_as_before(start, tmp_path):
+    code = f"""
+import sys, torch
+from mmengine.logging import HistoryBuffer
+import {start}
+from mmengine.runner.checkpoint import load_checkpoint
+net = torch.nn.Linear(2, 1)
+torch.save({{'state_dict': net.state_dict(), 'loss': HistoryBuffer([1.0], [1])}}, 'file.pth')
+print(load_checkpoint(net, 'file.pth')['loss'].mean())
+listed = getattr(torch.serialization, 'get_safe_globals', list)()
+print([entry for entry in listed if 'HistoryBuffer' in str(entry)])
+"""
+    environment = {**os.environ, 'PYTHONPATH': str(Path(__file__).resolve().parents[2])}
+    answer = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert answer.stdout.splitlines()[-2:] == ['1.0', '[]'], answer.stderr
 
 
 @pytest.mark.parametrize(
@@ -116,5 +155,6 @@ def test_other_files_end_in_an_error_that_is_named(tmp_path, loader, text):
 
 def test_torch_without_the_list_is_left_alone(monkeypatch):
     monkeypatch.setattr(torch, '__version__', '2.5.1+cu121')
-    monkeypatch.delattr(torch.serialization, 'add_safe_globals', raising=False)
-    assert checkpoint_safety.allow_checkpoint_classes() is False
+    monkeypatch.delattr(torch.serialization, 'safe_globals', raising=False)
+    with checkpoint_safety.checkpoint_globals():
+        pass

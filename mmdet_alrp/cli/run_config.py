@@ -23,6 +23,9 @@ from .segmentation_runs import check_toolbox, explain_config_error
 # Top-level config keys with a meaning that are no argument of Runner
 OTHER_KEYS = ('custom_imports', 'runner_type', 'tta_model', 'tta_pipeline', 'model_wrapper_cfg')
 OTHER_KEYS += ('find_unused_parameters', 'sync_bn', 'compile', 'search')
+# What MMEngine and the code of a config raise when a file cannot be read
+CONFIG_ERRORS = (OSError, SyntaxError, KeyError, ImportError, NameError, RuntimeError)
+CONFIG_ERRORS += (AssertionError, ValueError)
 # The box loss of a ranking is multiplied by 50 to 1,500 early in a training, which overflows
 # float16 at the usual first scale, 65,536. One that is halved at a time would skip step after step.
 LOSS_SCALE = {'init_scale': 4096.0, 'backoff_factor': 0.125, 'growth_interval': 500}
@@ -44,7 +47,7 @@ def load_config(args: argparse.Namespace) -> Config:
         raise UsageError(f'there is no config file {args.config}')
     try:
         cfg = Config.fromfile(args.config)
-    except (OSError, SyntaxError, KeyError, ImportError, NameError, RuntimeError) as error:
+    except CONFIG_ERRORS as error:
         reason = explain_config_error(error) or one_line(error)
         raise UsageError(f'{args.config} cannot be read: {reason}') from None
     check_toolbox(cfg)

@@ -52,7 +52,7 @@ def build_loops(runner: Runner, *names: str) -> None:
 def _refusals_as_usage(cfg: Config) -> Iterator[None]:
     try:
         yield
-    except (AssertionError, KeyError, OSError, TypeError, ValueError) as error:
+    except (AssertionError, ImportError, KeyError, OSError, TypeError, ValueError) as error:
         if not _is_refusal(error):
             raise
         raise UsageError(f'{cfg.filename}: {one_line(error)}') from None

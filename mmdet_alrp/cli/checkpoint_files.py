@@ -8,8 +8,7 @@ import pickle
 from pathlib import Path
 
 from mmdet_alrp.command_line import UsageError
-
-from .checkpoint_safety import load_safely
+from mmdet_alrp.guards.checkpoint_safety import load_safely
 
 
 def check_checkpoint(path: str, option: str) -> None:

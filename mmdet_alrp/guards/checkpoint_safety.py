@@ -2,9 +2,10 @@
 
 From torch 2.6 on ``torch.load`` builds only objects of classes that are on its list of safe
 globals. MMEngine's checkpoints hold the log history as ``HistoryBuffer`` objects around NumPy
-arrays, and now and then a NumPy scalar. Those classes are put on the list, nothing else: files
-that hold other objects are still refused. An older torch has no such list, or none that takes
-these names: there :func:`load_safely` reads with an unpickler of our own that knows the same names.
+arrays, and now and then a NumPy scalar. Those classes are on the list while such a file is read,
+nothing else: files that hold other objects are still refused. An older torch has no such list, or
+none that takes these names: there :func:`load_safely` reads with an unpickler of our own that knows
+the same names.
 
 A ``HistoryBuffer`` also pickles its table of methods, each as ``getattr(HistoryBuffer, name)``.
 ``getattr`` on the list would open the door to everything, so its name leads to
@@ -14,6 +15,7 @@ A ``HistoryBuffer`` also pickles its table of methods, each as ``getattr(History
 from __future__ import annotations
 
 import codecs
+import contextlib
 import os
 import pickle
 import zipfile
@@ -68,16 +70,17 @@ def checkpoint_classes() -> list[tuple[Callable, str]]:
     return [*((cls, f'{cls.__module__}.{cls.__qualname__}') for cls in classes), *functions]
 
 
-def allow_checkpoint_classes() -> bool:
-    """Put :func:`checkpoint_classes` on torch's list of safe globals.
+def checkpoint_globals() -> contextlib.AbstractContextManager:
+    """Let ``torch.load`` build :func:`checkpoint_classes`, and only inside of a ``with`` block.
 
-    Returns:
-        False where torch is so old (before 2.6) that it reads checkpoints without the list.
+    What somebody else has put on torch's list of safe globals stays there. An older torch (before
+    2.6) reads checkpoints without the list; nothing is changed there.
     """
     if not _has_list():
-        return False
-    torch.serialization.add_safe_globals(checkpoint_classes())
-    return True
+        return contextlib.nullcontext()
+    listed = torch.serialization.get_safe_globals()
+    ours = [entry for entry in checkpoint_classes() if entry not in listed]
+    return torch.serialization.safe_globals(ours)
 
 
 def load_safely(path: str | os.PathLike, mmap: bool = False) -> Any:
@@ -99,7 +102,8 @@ def load_safely(path: str | os.PathLike, mmap: bool = False) -> Any:
     if mmap and digit_version(torch.__version__) >= digit_version('2.1'):
         options['mmap'] = zipfile.is_zipfile(path) or None
     if _has_list():
-        return torch.load(path, 'cpu', weights_only=True, **options)
+        with checkpoint_globals():
+            return torch.load(path, 'cpu', weights_only=True, **options)
     return torch.load(path, 'cpu', pickle_module=_SafePickle, weights_only=False, **options)
 
 

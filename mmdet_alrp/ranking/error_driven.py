@@ -1,4 +1,4 @@
-"""The general frame of ranking losses: errors in, a value and the error-driven update out.
+"""The error-driven update: from per-positive errors to a loss and its gradient.
 
 A ranking loss is ``L = (1 / Z) sum_i l(i)`` over the positives i. Its primary terms are
 ``L_ij = l(i) p(j | i)`` with the error distribution ``p(j | i) = H(x_ij) / N_FP(i)`` over the
@@ -31,7 +31,7 @@ from .spreads import Spread
 
 @dataclass(frozen=True)
 class ErrorTerms:
-    """A ranking loss, said by its errors.
+    """Per-positive terms that define a ranking loss.
 
     Attributes:
         errors: l(i), shape (num_pos,).
@@ -53,12 +53,16 @@ def promoted(dtype: torch.dtype) -> torch.dtype:
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """Return half precision values in float32, others as they are."""
+    """Return half precision values in float32, others as they are.
+
+    Args:
+        values: Floating point, any shape.
+    """
     return values.to(promoted(values.dtype))
 
 
 def error_driven_loss(logits: Tensor, ranking: Ranking, terms: ErrorTerms) -> Tensor:
-    """Connect a ranking loss to the logits.
+    """Return the value of a ranking loss, with the error-driven update as its gradient.
 
     Args:
         logits: What was ranked, shape (n,); receives the error-driven update as its gradient.

@@ -11,9 +11,9 @@ from mmengine.dist import all_gather_object, all_reduce
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmdet_alrp.command_line import UsageError
-from mmdet_alrp.engine.weight_checks import bare_detector
+from mmdet_alrp.engine.wrapped_models import bare_detector
 
+from .errors import NotFiniteError
 from .finite_losses import all_finite, describe_not_finite
 from .step_guard import StepGuard
 
@@ -23,10 +23,6 @@ ADVICE = (
     'or check the boxes of these images'
 )
 IMAGES_NAMED = 4
-
-
-class NotFiniteError(UsageError, FloatingPointError):
-    """A loss, logit or gradient is NaN or infinite; the message says whose and what to do."""
 
 
 @HOOKS.register_module()

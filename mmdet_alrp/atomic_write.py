@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def draft_of(path: str | os.PathLike[str], name: str | None = None) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike[str], name: str | None = None) -> Iterator[Path]:
     """Give a name to write a file under; it gets its own name when the block has gone well.
 
     A full disk, an error or an interruption leaves a file of that name as it was, and no draft.
@@ -41,3 +41,21 @@ def draft_of(path: str | os.PathLike[str], name: str | None = None) -> Iterator[
     finally:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
+
+
+def write_file(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Write a file that is there whole or as it was before; its folder is made if need be.
+
+    What a killed process leaves behind is called ``.NAME.part``; the next attempt replaces it.
+
+    Args:
+        path: The file.
+        content: Text, written as UTF-8, or bytes.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(target, f'.{target.name}.part') as draft:
+        draft.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -11,8 +11,9 @@ from mmdet.registry import HOOKS
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
-from mmdet_alrp.command_line import UsageError
-from mmdet_alrp.engine.whole_files import WholeFileBackend
+from mmdet_alrp.guards.whole_files import WholeFileBackend
+
+from .errors import CheckpointNotSavedError
 
 
 @HOOKS.register_module()
@@ -23,7 +24,7 @@ class SafeCheckpointHook(CheckpointHook):
     the new one in place: a full disk or a kill in between costs both. Here the new file is written
     under another name, renamed, and only then is the old one removed; so there must be room for
     one checkpoint more. A checkpoint that cannot be saved ends the run with a
-    :class:`~mmdet_alrp.command_line.UsageError` that names the last whole one. Takes the arguments
+    :class:`CheckpointNotSavedError` that names the last whole one. Takes the arguments
     of ``CheckpointHook``.
     """
 
@@ -58,7 +59,7 @@ class SafeCheckpointHook(CheckpointHook):
             if before is not None:
                 with contextlib.suppress(OSError):
                     note.write_bytes(before)
-            raise UsageError(_advice(error, before)) from error
+            raise CheckpointNotSavedError(_advice(error, before)) from error
         else:
             self.file_backend.remove_now()
         finally:

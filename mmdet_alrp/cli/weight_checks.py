@@ -6,27 +6,15 @@ import re
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
 from mmdet_alrp.command_line import UsageError
-
-from .checkpoint_safety import load_safely
+from mmdet_alrp.engine.wrapped_models import bare_detector
+from mmdet_alrp.guards.checkpoint_safety import load_safely
 
 # What a checkpoint may lack: state of a loss (balance ratio and sums), counters of old versions
 OPTIONAL = re.compile(r'(^|\.)(loss_\w+\..*|num_batches_tracked)$')
 NAMES_SHOWN = 2
-
-
-def bare_detector(model: nn.Module) -> nn.Module:
-    """Return what is inside the wrappers of several processes and test-time augmentation.
-
-    Args:
-        model: A detector or segmentation net, wrapped or not.
-    """
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    return model
 
 
 def check_weights(model: nn.Module, path: str, option: str) -> None:
@@ -36,7 +24,7 @@ def check_weights(model: nn.Module, path: str, option: str) -> None:
 
     Args:
         model: The model.
-        path: A checkpoint that :func:`~mmdet_alrp.engine.checkpoint_files.check_checkpoint` has
+        path: A checkpoint that :func:`~mmdet_alrp.cli.checkpoint_files.check_checkpoint` has
             found readable, or an address (with ``://``), which is left to MMEngine.
         option: What the user knows the file as, for the message.
 

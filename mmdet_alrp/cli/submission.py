@@ -15,8 +15,8 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
+from mmdet_alrp.atomic_write import atomic_write
 from mmdet_alrp.command_line import UsageError
-from mmdet_alrp.drafts import draft_of
 
 from .input_checks import dataset_path
 from .output_checks import check_place
@@ -97,7 +97,7 @@ class Submission:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with (
-                draft_of(self.path) as draft,
+                atomic_write(self.path) as draft,
                 zipfile.ZipFile(draft, 'w', zipfile.ZIP_DEFLATED) as archive,
             ):
                 archive.writestr(self.member, content)

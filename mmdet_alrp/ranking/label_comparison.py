@@ -3,9 +3,9 @@
 Rank & Sort Loss compares positives in two ways at once: by score and by label. A few hundred
 positives are compared pair by pair. For more of them, write the labels as their ranks, in binary.
 Of two different ranks the lower one has a 0 where they first differ and the higher one a 1, and
-they agree in all bits before that. So for every bit, group the positives by the bits before it; in
-each group those with a 0 and those with a 1 meet, and every pair meets exactly once. The sums
-within groups are those of :class:`~mmdet_alrp.ranking.step_sums.StepBins`.
+they agree in all bits before that. So for every bit, divide the positives into segments by the
+bits before it; in each segment those with a 0 and those with a 1 meet, and every pair meets exactly
+once. The sums within segments are those of :class:`~mmdet_alrp.ranking.step_sums.StepBins`.
 
 Cost: ``O(m log^2 m)`` for m positives, in ``log2 m`` rounds of tensor operations; pair by pair
 ``O(m^2)``, in a dozen operations.
@@ -79,14 +79,14 @@ class LabelOrder:
         self._rounds: list[tuple[Tensor, StepBins, Located]] = []
         for bit in range(num_bits):
             prefixes = 1 << (num_bits - bit - 1)
-            groups = images * prefixes + (ranks >> (bit + 1))
-            bins = StepBins(pos_logits, delta, groups, num_images * prefixes)
+            segments = images * prefixes + (ranks >> (bit + 1))
+            bins = StepBins(pos_logits, delta, segments, num_images * prefixes)
             higher = (ranks >> bit & 1).bool()
-            self._rounds.append((higher, bins, bins.locate(pos_logits, groups)))
+            self._rounds.append((higher, bins, bins.locate(pos_logits, segments)))
         prefixes = 1 << num_bits
-        groups = images * prefixes + ranks
-        self._equal = StepBins(pos_logits, delta, groups, num_images * prefixes)
-        self._equal_located = self._equal.locate(pos_logits, groups)
+        segments = images * prefixes + ranks
+        self._equal = StepBins(pos_logits, delta, segments, num_images * prefixes)
+        self._equal_located = self._equal.locate(pos_logits, segments)
 
     def sums(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Sum values over the positives that stand above, by their labels.

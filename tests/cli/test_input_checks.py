@@ -5,8 +5,8 @@ import json
 import pytest
 from mmengine.config import Config
 
+from mmdet_alrp.cli.input_checks import check_data
 from mmdet_alrp.command_line import UsageError
-from mmdet_alrp.engine.input_checks import check_data
 
 LMDB = {'backend': 'lmdb', 'db_path': 'coco.lmdb'}
 

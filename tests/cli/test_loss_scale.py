@@ -5,7 +5,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from mmdet_alrp.engine import run_config
+from mmdet_alrp.cli import run_config
 from mmdet_alrp.ranking import alrp_loss
 
 DEFAULTS = {'init_scale': 2.0**16}  # those of GradScaler

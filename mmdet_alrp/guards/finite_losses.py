@@ -1,4 +1,4 @@
-"""Tells whether losses and logits of a step are finite, and whose they are if not."""
+"""Checks whether the losses and logits of a step are finite, and names the heads if not."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ def describe_not_finite(model: nn.Module, losses: Mapping[str, Any]) -> list[str
     """Return a phrase for each head that is not finite; copies values from the device.
 
     Args:
-        model: As in :func:`all_finite`.
-        losses: As in :func:`all_finite`.
+        model: The bare model; its ranking heads say in ``last_losses_finite`` whether the logits
+            and losses of their last step were finite.
+        losses: Tensors or lists of tensors by name.
 
     Returns:
         Such as ``bbox_head (RankingRetinaHead): loss_cls = nan``; empty if all is finite.

@@ -1,4 +1,4 @@
-"""From logits and targets to their ranking, by the code that suits the device."""
+"""Builds the ranking of a batch, with Triton's kernels where they are faster."""
 
 from __future__ import annotations
 
@@ -8,35 +8,38 @@ from torch import Tensor
 
 from .checks import check_options, check_pos_values, check_ranking, checked_labels
 from .class_targets import ClassTargets
-from .frame import at_least_float32
+from .collectives import Processes
+from .error_driven import at_least_float32
 from .fused import FusedRanking
 from .fused_passes import fuses
-from .processes import Processes
 from .relations import Ranking, RankingOptions
 
 
-def rank(
+def build_ranking(
     logits: Tensor,
     targets: Tensor | ClassTargets,
     delta: float,
     options: RankingOptions | None = None,
     **pos_values: Tensor,
 ) -> Ranking | None:
-    """Check the input of a ranking loss and rank it.
+    """Rank positives and negatives: what every ranking loss is made of.
 
     Args:
         logits: Scores before the sigmoid, shape (n,).
         targets: 1 positive, 0 negative, -1 ignored, integer, shape (n,); or class indices.
         delta: Half-width of the smoothed step, in logits; 0 gives the hard step.
         options: Images, processes and error distribution; None takes the defaults.
-        **pos_values: Tensors that must be floating point with one value a positive, by their name.
+        **pos_values: Further tensors of the loss, such as ``ious=ious``, that must be floating
+            point and have one value a positive. They are checked, not used.
 
     Returns:
         The ranking; None if there is no positive, with ``options.group`` in any process.
 
     Raises:
-        ValueError: As :func:`average_precision_loss`.
-        TypeError: As :func:`average_precision_loss`.
+        ValueError: If shapes disagree, ``delta`` or ``options.error_skew`` is not a finite number
+            >= 0, or ``options`` has images without their number or together with a group.
+        TypeError: If ``logits`` or one of ``pos_values`` is not floating point, or ``targets`` or
+            the images are not integer tensors.
     """
     options = options or RankingOptions()
     check_ranking(logits, targets, delta)
@@ -62,7 +65,7 @@ def rank(
     return Ranking(at_least_float32(logits), targets, delta, pos_index, options, processes)
 
 
-def rank_by_iou(
+def build_ranking_by_iou(
     logits: Tensor,
     targets: Tensor | ClassTargets,
     ious: Tensor,
@@ -79,15 +82,20 @@ def rank_by_iou(
         targets: 1 positive, 0 negative, -1 ignored, integer, shape (n,); or class indices.
         ious: Labels of the positives in the order of ``targets``, in [0, 1], shape (num_pos,).
         delta: Half-width of the smoothed step, in logits; 0 gives the hard step.
-        options: As in :func:`rank`.
-        **pos_values: As in :func:`rank`; one value for each positive of ``targets``.
+        options: Images, processes and error distribution; None takes the defaults.
+        **pos_values: Further tensors of the loss that must be floating point and have one value for
+            each positive of ``targets``. They are checked, not used.
 
     Returns:
-        The ranking, as of :func:`rank`, and the labels of its positives, shape (num_local,).
+        The ranking, None if there is no positive with an IoU above 0 (with ``options.group`` in any
+        process), and the labels of its positives, shape (num_local,).
 
     Raises:
-        ValueError: As :func:`rank_sort_loss`.
-        TypeError: As :func:`rank_sort_loss`.
+        ValueError: If shapes disagree, ``delta`` or ``options.error_skew`` is not a finite number
+            >= 0, ``options`` has images without their number or together with a group, or, on the
+            CPU, an IoU is outside [0, 1].
+        TypeError: If ``logits``, ``ious`` or one of ``pos_values`` is not floating point, or
+            ``targets`` or the images are not integer tensors.
     """
     check_ranking(logits, targets, delta)
     by_class = isinstance(targets, ClassTargets)
@@ -102,4 +110,4 @@ def rank_by_iou(
         else:
             targets = targets.index_fill(0, pos_index, 0).index_fill(0, pos_index[hits], 1)
         ious = ious[hits]
-    return rank(logits, targets, delta, options), ious
+    return build_ranking(logits, targets, delta, options), ious

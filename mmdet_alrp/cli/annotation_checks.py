@@ -14,6 +14,7 @@ from mmengine.config import ConfigDict
 from mmengine.logging import print_log
 
 from mmdet_alrp.command_line import UsageError
+from mmdet_alrp.registration import StandIn
 
 NAMES_SHOWN = 8
 # The lists of a file, and what this check and CocoDataset read of each of their entries
@@ -34,6 +35,7 @@ def check_annotations(dataset: ConfigDict, path: str) -> None:
             annotation's category is not in the file, or a box is not four finite numbers.
     """
     kind = DATASETS.get(dataset.get('type')) if isinstance(dataset.get('type'), str) else None
+    kind = kind.load() if isinstance(kind, StandIn) else kind
     if kind is None or not _reads_as_coco(kind):
         return
     content = _read(path)

@@ -14,8 +14,9 @@ from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mmdet_alrp.command_line import UsageError
-from mmdet_alrp.engine.weight_checks import bare_detector
+from mmdet_alrp.engine.wrapped_models import bare_detector
+
+from .errors import BrokenBatchError
 
 
 @HOOKS.register_module()
@@ -46,7 +47,7 @@ class BatchCheckHook(Hook):
             data_batch: What the data loader gives, before the data preprocessor has it.
 
         Raises:
-            UsageError: If a label is out of range or a coordinate is not finite.
+            BrokenBatchError: If a label is out of range or a coordinate is not finite.
         """
         for sample in _samples_of(data_batch):
             truth = getattr(sample, 'gt_instances', None)
@@ -57,7 +58,7 @@ class BatchCheckHook(Hook):
             try:
                 self._check_labels(truth.labels, sample)
                 _check_coordinates(_corners(truth), sample)
-            except UsageError as error:
+            except BrokenBatchError as error:
                 runner.logger.error(str(error))  # a tool's last word is the first process's
                 raise
             self._remove_empty(runner, sample)
@@ -68,7 +69,7 @@ class BatchCheckHook(Hook):
         wrong = ((labels < 0) | (labels >= self._num_classes)).nonzero().flatten()
         if len(wrong):
             index = int(wrong[0])
-            raise UsageError(
+            raise BrokenBatchError(
                 f'{_image_of(sample)}: object {index + 1} of {len(labels)} has class index '
                 f'{int(labels[index])}, but {self._head} has num_classes={self._num_classes}, '
                 f'indices 0 to {self._num_classes - 1}: make num_classes and the classes of the '
@@ -132,7 +133,7 @@ def _check_coordinates(boxes: Tensor, sample: Any) -> None:
     finite = torch.isfinite(boxes).all(-1)
     if not bool(finite.all()):
         index = int((~finite).nonzero()[0])
-        raise UsageError(
+        raise BrokenBatchError(
             f'{_image_of(sample)}: box {index + 1} of {len(boxes)} is {boxes[index].tolist()}: '
             'coordinates must be finite numbers'
         )

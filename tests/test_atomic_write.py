@@ -3,13 +3,13 @@ import stat
 
 import pytest
 
-from mmdet_alrp.drafts import draft_of
+from mmdet_alrp.atomic_write import atomic_write
 
 
 def test_file_appears_at_the_end_under_its_own_name(tmp_path):
     target = tmp_path / 'table.tar.gz'
     target.write_text('old')
-    with draft_of(target) as draft:
+    with atomic_write(target) as draft:
         draft.write_text('new')
         assert target.read_text() == 'old'
         assert draft.parent == tmp_path and draft.name.startswith('.')
@@ -22,7 +22,7 @@ def test_file_appears_at_the_end_under_its_own_name(tmp_path):
 def test_failure_leaves_the_old_file_and_no_draft(tmp_path, error):
     target = tmp_path / 'table.md'
     target.write_text('old')
-    with pytest.raises(error), draft_of(target) as draft:
+    with pytest.raises(error), atomic_write(target) as draft:
         draft.write_text('half of the n')
         raise error
     assert target.read_text() == 'old'
@@ -30,7 +30,7 @@ def test_failure_leaves_the_old_file_and_no_draft(tmp_path, error):
 
 
 def test_failure_before_anything_is_written(tmp_path):
-    with pytest.raises(KeyboardInterrupt), draft_of(tmp_path / 'table.md'):
+    with pytest.raises(KeyboardInterrupt), atomic_write(tmp_path / 'table.md'):
         raise KeyboardInterrupt
     assert os.listdir(tmp_path) == []
 
@@ -39,7 +39,7 @@ def test_failure_before_anything_is_written(tmp_path):
 def test_permissions_are_those_of_a_file_that_is_just_opened(tmp_path, mask, mode):
     before = os.umask(mask)
     try:
-        with draft_of(tmp_path / 'table.md') as draft:
+        with atomic_write(tmp_path / 'table.md') as draft:
             draft.write_text('new')
     finally:
         os.umask(before)
@@ -48,7 +48,7 @@ def test_permissions_are_those_of_a_file_that_is_just_opened(tmp_path, mask, mod
 
 def test_file_in_the_current_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with draft_of('table.md') as draft:
+    with atomic_write('table.md') as draft:
         draft.write_text('new')
     assert (tmp_path / 'table.md').read_text() == 'new'
     assert os.listdir(tmp_path) == ['table.md']
@@ -56,7 +56,7 @@ def test_file_in_the_current_folder(tmp_path, monkeypatch):
 
 def test_fixed_name_replaces_what_was_left_behind(tmp_path):
     (tmp_path / '.left').write_text('longer than what comes')
-    with draft_of(tmp_path / 'table.md', '.left') as draft:
+    with atomic_write(tmp_path / 'table.md', '.left') as draft:
         draft.write_text('new')
     assert (tmp_path / 'table.md').read_text() == 'new'
     assert os.listdir(tmp_path) == ['table.md']
@@ -65,7 +65,7 @@ def test_fixed_name_replaces_what_was_left_behind(tmp_path):
 @pytest.mark.parametrize('place', ['folder', 'missing/table.md'])
 def test_what_cannot_be_written_is_named_by_its_own_name(tmp_path, place):
     (tmp_path / 'folder').mkdir()
-    with pytest.raises(OSError) as caught, draft_of(tmp_path / place) as draft:
+    with pytest.raises(OSError) as caught, atomic_write(tmp_path / place) as draft:
         draft.write_text('new')
     assert type(caught.value) in (IsADirectoryError, FileNotFoundError)
     assert caught.value.filename == str(tmp_path / place) and not caught.value.filename2

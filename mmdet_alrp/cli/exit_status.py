@@ -8,11 +8,12 @@ import warnings
 from collections.abc import Callable
 
 from mmdet_alrp.command_line import UsageError
+from mmdet_alrp.guards.errors import GuardError
 
 from .launch import finish_launch, in_cpu_group, is_first_process
 
 
-def _last_word(error: UsageError) -> str:
+def _last_word(error: Exception) -> str:
     """Return the message alone where a data loader's worker has put its traceback before it."""
     text = str(error)
     if 'Original Traceback' not in text:
@@ -28,8 +29,8 @@ def exit_status_of(main: Callable[[], None], tool: str) -> int:
         tool: Its file name, for the message.
 
     Returns:
-        0, or 2 after a :class:`UsageError`. In one of several processes on the CPU it does not
-        return: see :func:`~mmdet_alrp.engine.launch.finish_launch`.
+        0, or 2 after a :class:`UsageError` or an error of a guard. In one of several processes on
+        the CPU it does not return: see :func:`~mmdet_alrp.cli.launch.finish_launch`.
 
     Raises:
         Exception: Whatever else the tool raises.
@@ -39,7 +40,7 @@ def exit_status_of(main: Callable[[], None], tool: str) -> int:
     warnings.filterwarnings('ignore', 'pkg_resources is deprecated', UserWarning)
     try:
         main()
-    except UsageError as error:
+    except (UsageError, GuardError) as error:
         status = 2
         if is_first_process():
             print(f'{tool}: error: {_last_word(error)}', file=sys.stderr)  # noqa: T201
