@@ -34,7 +34,10 @@ LAYOUTS = {
         ('VOC2012', 'cityscapes', 'saliency'),
         'docs/segmentation.md ("Data") says where to get it and how it goes under {root}',
     ),
-    'bccd': 'the README says where to get BCCD and how it goes under {root}',
+    **dict.fromkeys(
+        ('bccd', 'aquarium', 'deeppcb'),
+        'docs/data.md says where to get it and how it goes under {root}',
+    ),
 }
 
 
