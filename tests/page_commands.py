@@ -24,7 +24,7 @@ IN_A_SENTENCE = re.compile(
 LAYOUTS = {
     'docs/data.md': ('data/NAME/train.json', 'data/coco/annotations'),
     'docs/evaluation.md': ('LRP = ',),
-    'docs/how_it_works.md': ('x_ij = ', 'p(j|i) = ', 'w_k = '),
+    'docs/how_it_works.md': ('x_ij = ', 'p(j|i) = ', 'w_k = ', 'head.forward'),
     'docs/model_zoo.md': ('model.bbox_head.loss_cls.delta=',),
     'docs/search.md': ('PPO: 6 rounds',),
 }
