@@ -1,6 +1,6 @@
 """Commands and code of the pages that no other test runs, as they stand, on tiny images and nets.
 
-README, docs/custom_data.md, data.md, deployment.md, get_started.md, reliability.md, search.md and segmentation.md.
+README, and in docs: custom_data, data, deployment, get_started, reliability, search, segmentation.
 """
 
 import json
@@ -143,7 +143,8 @@ def test_photos_train_from_the_folder_and_weights_that_are_named(here):
     torch.save(weights, here / 'FILE')
     scales = {'train': 2, 'val': 1, 'test': 1}
     few = {f'{s}_dataloader.dataset.pipeline.{i}.scale': '(64,64)' for s, i in scales.items()}
-    steps = {'train_cfg.max_iters': 2, 'train_cfg.val_interval': 2, 'train_dataloader.batch_size': 2}
+    steps = {f'train_cfg.{key}': 2 for key in ('max_iters', 'val_interval')}
+    steps |= {'train_dataloader.batch_size': 2}
     steps |= {'default_hooks.checkpoint.interval': 2, 'default_hooks.logger.interval': 1}
     run(command, **ALONE, **few, **steps)
     work_dir = here / 'work_dirs' / 'alrp_retinanet_mnv2_aquarium'

@@ -1,4 +1,4 @@
-"""The list of models agrees with the configs, with what the papers report, and with the model zoo."""
+"""The list of models agrees with the configs, the papers and the model zoo."""
 
 import re
 
