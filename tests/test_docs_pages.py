@@ -164,7 +164,7 @@ def test_attributes_of_a_ranking_on_the_page_exist():
     from mmdet_alrp.ranking import rank
 
     ranking = rank(torch.randn(9), (torch.arange(9) < 3).long(), 1.0)
-    table = text_of('own_loss').partition('What a ranking offers')[2].partition('\n\nWho')[0]
+    table = text_of('own_loss').partition('| of a ranking |')[2].partition('\n\n')[0]
     names = re.findall(r'`(\w+)', ''.join(row.split('|')[1] for row in table.split('\n')[2:]))
     assert len(names) == 10
     for name in names:
