@@ -35,8 +35,9 @@ LAYOUTS = {
         'docs/segmentation.md ("Data") says where to get it and how it goes under {root}',
     ),
     **dict.fromkeys(
-        ('bccd', 'aquarium', 'deeppcb'),
-        'docs/data.md says where to get it and how it goes under {root}',
+        ('aquarium', 'bccd', 'deeppcb'),
+        'docs/data.md says where to get it and how it goes under {root}; --data-root takes '
+        'another folder',
     ),
 }
 
