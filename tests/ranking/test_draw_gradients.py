@@ -47,7 +47,8 @@ def test_ranking_gradient_is_balanced_and_only_where_the_order_is_wrong(tool, ba
 
 def test_readme_has_the_shares_of_the_drawing(tool):
     text = (ROOT / 'README.md').read_text('utf-8')
-    shown = [int(number) for number in re.findall(r'(\d+) % of focal loss', text)]
+    (caption,) = re.findall(r'^\*What ranking changes.*', text, re.MULTILINE)
+    shown = [int(number) for number in re.findall(r'(\d+) %', caption)]
     shares = [
         100 * tool.shares(tool.focal_gradient(*tool.example(batch)), tool.example(batch)[1])[0]
         for batch in tool.BATCHES
