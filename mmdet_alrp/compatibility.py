@@ -14,7 +14,7 @@ from pathlib import Path
 
 OPENMMLAB = ('mmengine', 'mmcv', 'mmdet')
 OPTIONAL = ('mmseg',)
-BUILD_HINT = 'see "Your own environment" in the README'
+BUILD_HINT = 'see docs/install.md'
 OPERATORS_HINT = 'Run: python -m mmdet_alrp operators'
 
 

@@ -35,6 +35,7 @@ CALIBRATED_ROWS = (
 )
 THRESHOLDS = TOOLS + 'score_thresholds.py::test_tool_drops_and_draws'
 CELLS = RUNS + 'test_commands_for_blood_cells_train'
+PHOTOS = RUNS + 'test_photos_train_from_the_folder_and_weights_that_are_named'
 SALIENCY = RUNS + 'test_saliency_is_tested_and_drawn_as_on_the_page'
 SEMANTIC = SEGMENTATION + 'small_runs.py::test_trains_resumes_and_tests_with_pictures'
 EVERY_LOSS = SEGMENTATION + 'small_runs.py::test_loss_of_the_name_reaches_every_weight'
@@ -58,6 +59,7 @@ REPORT = 'tests/test_compatibility.py::test_report_of_this_environment'
 OPERATORS = 'tests/operators/test_installation.py::test_operators_are_put_in_and_taken_out'
 SITE = 'tests/test_docs_site.py::test_every_page_is_built_and_reachable'
 MIM = 'tests/test_packaging.py::test_mim_finds_every_config_of_the_wheel_by_its_name'
+WHEEL = 'tests/test_packaging.py::test_sdist_builds_the_same_wheel'
 EDITABLE = 'tests/test_packaging.py::test_editable_install_links_to_the_sources'
 PROJECT = 'tests/test_foreign_project.py::'
 STOCK = PROJECT + 'test_project_trains_with_the_stock_tool_and_the_installed_wheel'
@@ -80,6 +82,7 @@ SIDE_BY_SIDE = (
     'test_tool_writes_what_each_detector_finds_invents_and_misses'
 )
 WEIGHTS = 'tests/ranking/test_draw_weights.py::test_tool_writes_a_png_or_says_in_one_line_why_not'
+GRADIENTS = 'tests/ranking/test_draw_gradients.py::test_tool_writes_a_png'
 DRAWING = DOCS + 'test_drawing_is_of_the_example_on_the_page'
 EXAMPLE = 'tests/examples/test_torchvision_example.py::test_both_losses_train_and_are_judged'
 RANKING_TIMES = 'tests/ranking/test_benchmark.py::test_table_and_json'
@@ -100,10 +103,13 @@ OF_MIOU = r'tools/search_loss\.py configs/segmentation/search/miou_shapes\.py'
 COMMANDS = [
     (r'make (setup|test|lint)( (VENV|PYTHON|OPERATORS)=\S+)*', SET_UP, SETUP),
     (r'make demo', [*SET_UP, DEMO], HOURS),
+    (r'git clone \S+', [], NETWORK),
+    (r'cd mmdet_alrp', [], 'a clone'),
     (r'-m mmdet_alrp', [REPORT], ''),
     (r'-m mmdet_alrp operators( --remove)?', [OPERATORS], ''),
     (r'source \.venv/bin/activate', [], SETUP),
     (r'pip install -e \.', [EDITABLE], ''),
+    (r'-m build', [WHEEL], NETWORK),
     (r'pip install( \S+)+', [], NETWORK),
     (r'pip uninstall torchvision', [], ITSELF),
     (r'mim install( \w+==[\d.]+)+', [], NETWORK),
@@ -116,6 +122,7 @@ COMMANDS = [
     # Detection
     (rf'tools/train\.py {SHAPES_R18} --amp', [FIRST_STEPS, FOCAL], HOURS),
     (r'tools/train\.py configs/\w+_bccd\.py --amp( --cfg-options .*)?', [CELLS], HOURS),
+    (r'tools/train\.py configs/\w+_mnv2_aquarium\.py( --data-root .*)?', [PHOTOS], HOURS),
     (r'tools/train\.py configs/\w+_r50_500\.py', [NO_COCO], DATA),
     (r'tools/train\.py CONFIG --amp', [FIRST_STEPS], FILES),
     (r'tools/train\.py CONFIG --auto-scale-lr', [PROCESSES], FILES),
@@ -164,6 +171,7 @@ COMMANDS = [
     (r'tools/analysis/plot_pr\.py --ann .*', [CURVES], FILES),
     (r'tools/analysis/compare_detections\.py --ann .*', [SIDE_BY_SIDE], FILES),
     (r'tools/documentation/draw_breakpoints\.py', [DRAWING], ''),
+    (r'tools/documentation/draw_gradients\.py', [GRADIENTS], ''),
     (r'tools/documentation/draw_weights\.py', [WEIGHTS], ''),
     # What things cost
     (r'tools/benchmarks/ranking_losses\.py .*', [RANKING_TIMES], HOURS),

@@ -22,9 +22,9 @@ IN_A_SENTENCE = re.compile(
 )
 # Blocks without a language that are no commands, by how they begin
 LAYOUTS = {
-    'README.md': ('data/coco/annotations', 'data/bccd/train.json'),
+    'docs/data.md': ('data/NAME/train.json', 'data/coco/annotations'),
     'docs/evaluation.md': ('LRP = ',),
-    'docs/how_it_works.md': ('x_ij = ', 'p(j|i) = ', 'w_k = '),
+    'docs/how_it_works.md': ('x_ij = ', 'p(j|i) = ', 'w_k = ', 'head.forward'),
     'docs/model_zoo.md': ('model.bbox_head.loss_cls.delta=',),
     'docs/search.md': ('PPO: 6 rounds',),
 }

@@ -102,6 +102,24 @@ def test_drawing_is_of_the_example_on_the_page(theory, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ['out.png']
 
 
+def test_every_equation_of_the_table_is_where_it_says():
+    table = text_of('how_it_works').partition('## From an equation to its line')[2]
+    rows = re.findall(r'\]\(\.\./(mmdet_alrp/[\w/]+)\.py\) \| `([\w.]+)` \|', table)
+    assert len(rows) == table.count('\n| ') - 1
+    for path, name in rows:
+        found = importlib.import_module(path.replace('/', '.'))
+        for part in name.split('.'):
+            found = getattr(found, part)
+
+
+def test_every_file_on_the_way_of_a_logit_is_there():
+    (way,) = re.findall(r'```\n(head\.forward.*?)```', text_of('how_it_works'), re.DOTALL)
+    files = re.findall(r'(?:[a-z_]+/)+[\w*]+\.py', way)
+    assert len(files) > 10
+    for file in files:
+        assert list((ROOT / 'mmdet_alrp').glob(file)), file
+
+
 @pytest.fixture
 def own_loss(tmp_path, monkeypatch):
     """The three blocks of the page; the first two that are files lie in a folder on the path."""
@@ -146,7 +164,7 @@ def test_attributes_of_a_ranking_on_the_page_exist():
     from mmdet_alrp.ranking import build_ranking
 
     ranking = build_ranking(torch.randn(9), (torch.arange(9) < 3).long(), 1.0)
-    table = text_of('own_loss').partition('What a ranking offers')[2].partition('\n\nWho')[0]
+    table = text_of('own_loss').partition('| of a ranking |')[2].partition('\n\n')[0]
     names = re.findall(r'`(\w+)', ''.join(row.split('|')[1] for row in table.split('\n')[2:]))
     assert len(names) == 10
     for name in names:

@@ -1,6 +1,6 @@
 """Commands and code of the pages that no other test runs, as they stand, on tiny images and nets.
 
-README, docs/custom_data.md, deployment.md, reliability.md, search.md and segmentation.md.
+README, and in docs: custom_data, data, deployment, get_started, reliability, search, segmentation.
 """
 
 import json
@@ -94,7 +94,7 @@ def here(checkout, monkeypatch):
 
 
 def test_focal_loss_trains_too(here):
-    (command,) = commands_with('README.md', 'configs/focal_retinanet_r18_shapes.py', '--amp')
+    (command,) = commands_with('docs/get_started.md', 'configs/focal_retinanet_r18_shapes.py')
     run(command, **SHORT)
     steps, judged = steps_in(here / 'work_dirs' / 'focal_retinanet_r18_shapes')
     assert len(steps) == 2 and 0 < judged['coco/bbox_oLRP'] <= 1
@@ -124,6 +124,35 @@ def test_commands_for_blood_cells_train(cells):
         (dumped,) = (cells / f'cells_{number}').glob('*_bccd.py')
         loss = Config.fromfile(dumped).model.bbox_head.loss_cls
         assert loss.type == 'APLoss' if 'APLoss' in str(command) else loss.type != 'APLoss'
+
+
+def test_photos_train_from_the_folder_and_weights_that_are_named(here):
+    """Drawn images with the categories of the photos; the weights of the file are those trained."""
+    _, command = commands_with('docs/data.md', 'tools/train.py')
+    classes = load_config('configs/alrp_retinanet_mnv2_aquarium.py').metainfo['classes']
+    write_shapes(here / 'FOLDER', FEW)
+    for path in (here / 'FOLDER').glob('*.json'):
+        content = json.loads(path.read_text('utf-8'))
+        content['categories'] = [{'id': i, 'name': name} for i, name in enumerate(classes, 1)]
+        path.write_text(json.dumps(content), 'utf-8')
+    forget_runs()
+    init_default_scope('mmdet')
+    backbone = dict(load_config('configs/alrp_retinanet_mnv2_aquarium.py').model.backbone)
+    torch.manual_seed(1)
+    weights = MODELS.build({**backbone, 'init_cfg': None}).state_dict()
+    torch.save(weights, here / 'FILE')
+    scales = {'train': 2, 'val': 1, 'test': 1}
+    few = {f'{s}_dataloader.dataset.pipeline.{i}.scale': '(64,64)' for s, i in scales.items()}
+    steps = {f'train_cfg.{key}': 2 for key in ('max_iters', 'val_interval')}
+    steps |= {'train_dataloader.batch_size': 2}
+    steps |= {'default_hooks.checkpoint.interval': 2, 'default_hooks.logger.interval': 1}
+    run(command, **ALONE, **few, **steps)
+    work_dir = here / 'work_dirs' / 'alrp_retinanet_mnv2_aquarium'
+    lines, judged = steps_in(work_dir)
+    assert len(lines) == 2 and 0 < judged['coco/bbox_oLRP'] <= 1
+    trained = torch.load(work_dir / 'iter_2.pth', weights_only=False)['state_dict']
+    frozen = 'conv1.conv.weight'  # the first stages are not trained
+    torch.testing.assert_close(trained[f'backbone.{frozen}'], weights[frozen])
 
 
 def save_untrained(path, name):
@@ -207,7 +236,7 @@ def test_code_of_the_readme_runs(tmp_path):
     config, program = python_blocks('README.md')
     names = {}
     exec(compile(program, 'README.md', 'exec'), names)
-    assert names['logits'].grad.abs().sum() > 0 and names['loc_errors'].grad.abs().sum() > 0
+    assert names['logits'].grad.abs().sum() > 0 and names['boxes'].grad.abs().sum() > 0
     (tmp_path / 'readme.py').write_text(config, 'utf-8')
     cfg = Config.fromfile(tmp_path / 'readme.py')
     init_default_scope('mmdet')

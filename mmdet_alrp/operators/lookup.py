@@ -71,5 +71,5 @@ def refuse(name: str, *_: object, **__: object) -> NoReturn:
     """Raise NotImplementedError: the operator is not among ours."""
     raise NotImplementedError(
         f"mmcv's operator {name} is not among those on torchvision: it needs an mmcv with compiled "
-        'operators, see "GPU" in the README of mmdet_alrp'
+        'operators, see "GPU" in docs/install.md of mmdet_alrp'
     )

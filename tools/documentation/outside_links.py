@@ -2,7 +2,8 @@
 
 A page links to a config or a tool by its path in the repository. The site takes such a file along
 as text, under ``sources/``; the README and its neighbours become pages. A link to a file that does
-not exist is left as it is, and `mkdocs build --strict` refuses it.
+not exist is left as it is, and `mkdocs build --strict` refuses it. Badges of the README, which a
+server draws, are left out: the site fetches nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ PAGES = {
     'CONTRIBUTING.md': 'project/contributing.md',
 }
 LINK = re.compile(r'\]\((?!\w+:)([^)#\s]+)(#[^)\s]*)?\)')
+BADGE = re.compile(r'\[!\[[^]]*\]\(https?://[^)]*\)\]\([^)]*\)|!\[[^]]*\]\(https?://[^)]*\)')
 
 
 def site_uri(path: Path, config: MkDocsConfig) -> str | None:
@@ -71,4 +73,4 @@ def on_page_markdown(markdown: str, page, config: MkDocsConfig, files: Files) ->
             return match[0]
         return f']({posixpath.relpath(uri, here)}{match[2] or ""})'
 
-    return LINK.sub(turn, markdown)
+    return LINK.sub(turn, BADGE.sub('', markdown))
