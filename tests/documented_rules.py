@@ -30,9 +30,6 @@ CALIBRATES = TOOLS + 'calibrate.py::test_maps_thresholds_and_errors_by_hand'
 CALIBRATES_RUN = TOOLS + 'calibrate.py::test_json_files_give_the_maps_of_config_and_checkpoint'
 CALIBRATED = TOOLS + 'calibrate.py::test_tool_maps_scores_and_keeps_ap_and_olrp'
 CALIBRATION = 'tests/evaluation/test_calibration_errors.py::test_tool_prints_writes_and_draws'
-CALIBRATED_ROWS = (
-    TOOLS + 'calibration_benchmark.py::test_table_has_a_line_before_and_after_with_mean_and_spread'
-)
 THRESHOLDS = TOOLS + 'score_thresholds.py::test_tool_drops_and_draws'
 CELLS = RUNS + 'test_commands_for_blood_cells_train'
 SALIENCY = RUNS + 'test_saliency_is_tested_and_drawn_as_on_the_page'
@@ -47,9 +44,7 @@ SEEDS = TOOLS + 'search_loss.py::test_work_dir_says_algorithm_and_seed_where_the
 COMPARES = SEARCH + 'test_plot_search_compares_algorithms_over_seeds'
 FOUND = RUNS + 'test_searched_loss_trains_from_its_file'
 RAY = 'tests/segmentation/search/test_executors.py::test_ray_gives_the_rewards_of_local_processes'
-STEP_TIMES = TOOLS + 'training_step_benchmark.py::test_table_and_json'
-MASK_TIMES = TOOLS + 'segmentation_losses_benchmark.py::test_table_and_json'
-OPERATOR_TIMES = TOOLS + 'operators_benchmark.py::test_table_and_json'
+BENCHMARK = TOOLS + 'benchmarks.py::test_'
 BOX_FIGURES = TOOLS + 'eval_lrp.py::test_backends_write_the_same_file'
 MASK_FIGURES = TOOLS + 'eval_lrp.py::test_tau_and_masks'
 ON_PAGE = DOCS + 'test_commands_of_the_evaluation_page_run'
@@ -71,7 +66,7 @@ BOTH = RUNS + 'test_starter_tests_in_two_processes'
 BOUNDS = TOOLS + 'correlation_bounds.py::test_table_and_file_by_hand'
 ALL_BOUNDS = TOOLS + 'correlation_bounds.py::test_tau_moves_the_localisation_error_alone'
 BALANCE = TOOLS + 'balance.py::test_from_the_shell'
-ABLATION = TOOLS + 'ablation.py::test_from_the_shell'
+COMPARED = TOOLS + 'compare_losses.py::test_table_has_means_and_differences_seed_by_seed'
 PICTURES = TOOLS + 'demo.py::test_pictures_show_what_reaches_its_class_threshold'
 CONVERTS = TOOLS + 'convert_published.py::test_every_published_weight_arrives_in_the_model'
 CURVES = 'tests/evaluation/test_plot_pr.py::test_tool_writes_a_png_and_says_the_means'
@@ -82,10 +77,6 @@ SIDE_BY_SIDE = (
 WEIGHTS = 'tests/ranking/test_draw_weights.py::test_tool_writes_a_png_or_says_in_one_line_why_not'
 DRAWING = DOCS + 'test_drawing_is_of_the_example_on_the_page'
 EXAMPLE = 'tests/examples/test_torchvision_example.py::test_both_losses_train_and_are_judged'
-RANKING_TIMES = 'tests/ranking/test_benchmark.py::test_table_and_json'
-GLOBAL_TIMES = 'tests/ranking/test_global_benchmark.py::test_table_and_json'
-GPU_CHECK = 'tests/ranking/test_gpu_check.py::test_in_small'
-EVALUATION_TIMES = 'tests/evaluation/test_evaluation_benchmark.py::test_table_and_json'
 KIN = 'tests/models/dense_heads/test_kin_heads.py::'
 OWN_DETR = (
     'tests/models/dense_heads/test_ranking_detr_heads.py::'
@@ -166,17 +157,19 @@ COMMANDS = [
     (r'tools/documentation/draw_breakpoints\.py', [DRAWING], ''),
     (r'tools/documentation/draw_weights\.py', [WEIGHTS], ''),
     # What things cost
-    (r'tools/benchmarks/ranking_losses\.py .*', [RANKING_TIMES], HOURS),
-    (r'tools/benchmarks/calibration\.py .*', [CALIBRATED_ROWS], HOURS),
-    (r'tools/benchmarks/ablation\.py --data (shapes|bccd) .*', [ABLATION], HOURS),
+    (r'tools/benchmarks/ranking_losses\.py .*', [BENCHMARK + 'ranking_losses'], HOURS),
+    (r'tools/benchmarks/compare_losses\.py .*', [COMPARED], HOURS),
     (r'examples/torchvision_retinanet\.py .*', [EXAMPLE], HOURS),
-    (r'tools/benchmarks/training_step\.py .*--device cuda.*', [STEP_TIMES], DEVICES),
-    (r'tools/benchmarks/training_step\.py .*', [STEP_TIMES], HOURS),
-    (r'tools/benchmarks/evaluation\.py .*', [EVALUATION_TIMES], HOURS),
-    (r'tools/benchmarks/segmentation_losses\.py .*', [MASK_TIMES], HOURS),
-    (r'tools/benchmarks/global_ranking\.py .*', [GLOBAL_TIMES], HOURS),
-    (r'tools/benchmarks/gpu_check\.py', [GPU_CHECK], DEVICES),
-    (r'tools/benchmarks/operators\.py .*', [OPERATOR_TIMES], HOURS),
+    (
+        [BENCHMARK + 'training_step'],
+        DEVICES,
+    ),
+    (r'tools/benchmarks/training_step\.py .*', [BENCHMARK + 'training_step'], HOURS),
+    (r'tools/benchmarks/evaluation\.py .*', [BENCHMARK + 'evaluation'], HOURS),
+    (r'tools/benchmarks/segmentation_losses\.py .*', [BENCHMARK + 'segmentation_losses'], HOURS),
+    (r'tools/benchmarks/global_ranking\.py .*', [BENCHMARK + 'global_ranking'], HOURS),
+    (r'tools/benchmarks/gpu_check\.py', [BENCHMARK + 'gpu_check'], DEVICES),
+    (r'tools/benchmarks/operators\.py .*', [BENCHMARK + 'operators'], HOURS),
 ]
 
 # How many Python blocks a page has, and the tests that run them

@@ -113,10 +113,7 @@ def test_tool_takes_the_command(command):
         return
     args = parsed(path, options)
     settings = getattr(args, 'cfg_options', None)
-    if settings and path.name == 'ablation.py':
-        for config in sorted((ROOT / 'configs' / 'ablation').glob(f'*_{args.data}.py')):
-            check_settings(str(config), settings)
-    elif settings:
+    if settings:
         cfg = check_settings(args.config, settings)
         if path.name == 'search_loss.py':
             from mmdet_alrp.segmentation.search.settings import search_settings

@@ -10,15 +10,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
-try:
-    from mmdet_alrp.command_line import OneLineParser, UsageError, fail
-except ModuleNotFoundError as missing:
-    if missing.name != 'mmdet_alrp':
-        raise
-    # Not installed: the package lies beside this folder.
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from mmdet_alrp.command_line import OneLineParser, UsageError, fail
-
+import _find_package  # noqa: F401 - first
 import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
@@ -27,6 +19,7 @@ from mmengine.utils import digit_version
 from torch import Tensor, nn
 
 import mmdet_alrp  # noqa: F401 - registers the heads of the configs and the safe classes
+from mmdet_alrp.command_line import OneLineParser, UsageError, fail
 from mmdet_alrp.drafts import draft_of
 from mmdet_alrp.engine.checkpoint_files import check_checkpoint
 from mmdet_alrp.engine.checkpoint_safety import load_safely

@@ -10,29 +10,22 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
-if find_spec('mmdet_alrp') is None:  # not installed: the package lies beside this folder
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import _find_package  # noqa: F401 - first
+import cv2
+import numpy as np
 
-try:
-    import cv2
-    import numpy as np
-
-    from mmdet_alrp.command_line import OneLineParser, UsageError, fail
-    from mmdet_alrp.drafts import draft_of
-    from mmdet_alrp.segmentation.evaluation import (
-        average_scores,
-        curves_of,
-        saliency_metrics,
-        saliency_scores,
-        save_curve_plots,
-        save_curves,
-    )
-except ImportError as misfit:  # the package says which version does not fit, and what to do
-    print(f'eval_sod.py: error: {" ".join(str(misfit).split())}', file=sys.stderr)
-    sys.exit(2)
+from mmdet_alrp.command_line import OneLineParser, UsageError, fail
+from mmdet_alrp.drafts import draft_of
+from mmdet_alrp.segmentation.evaluation import (
+    average_scores,
+    curves_of,
+    saliency_metrics,
+    saliency_scores,
+    save_curve_plots,
+    save_curves,
+)
 
 IMAGES = ('.png', '.jpg', '.jpeg', '.bmp')
 SALIENT_ABOVE = 128  # grey level of a mask

@@ -10,17 +10,8 @@ import contextlib
 import sys
 from collections.abc import Sequence
 from copy import deepcopy
-from pathlib import Path
 
-try:
-    from mmdet_alrp.command_line import OneLineParser, UsageError
-except ModuleNotFoundError as missing:
-    if missing.name != 'mmdet_alrp':
-        raise
-    # Not installed: the package lies beside this folder.
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from mmdet_alrp.command_line import OneLineParser, UsageError
-
+import _find_package  # noqa: F401 - first
 from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config, ConfigDict
@@ -29,6 +20,7 @@ from mmengine.evaluator import DumpResults
 from mmengine.runner import Runner
 
 from mmdet_alrp.calibration import CalibrationError, read_calibration
+from mmdet_alrp.command_line import OneLineParser, UsageError
 from mmdet_alrp.drafts import draft_of
 from mmdet_alrp.engine.checkpoint_files import check_checkpoint
 from mmdet_alrp.engine.exit_status import exit_status_of

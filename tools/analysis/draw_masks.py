@@ -7,25 +7,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import _find_package  # noqa: F401 - first
 import cv2
 import numpy as np
-from draw_detections import captioned, tiled, write_png
-
-try:
-    from mmdet_alrp.command_line import OneLineParser, UsageError, fail
-except ModuleNotFoundError as missing:
-    if missing.name != 'mmdet_alrp':
-        raise
-    # Not installed: the package lies beside the folder of the tools.
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    from mmdet_alrp.command_line import OneLineParser, UsageError, fail
-
 import torch
+from draw_detections import captioned, tiled, write_png
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.registry import DATASETS, init_default_scope
 from torch import nn
 
+from mmdet_alrp.command_line import OneLineParser, UsageError, fail
 from mmdet_alrp.engine.checkpoint_files import check_checkpoint
 from mmdet_alrp.engine.input_checks import check_data
 from mmdet_alrp.engine.run_config import load_config

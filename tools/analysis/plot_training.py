@@ -11,17 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import _find_package  # noqa: F401 - first
 import numpy as np
 
-try:
-    from mmdet_alrp.command_line import OneLineParser, UsageError, fail
-except ModuleNotFoundError as missing:
-    if missing.name != 'mmdet_alrp':
-        raise
-    # Not installed: the package lies beside the folder of the tools.
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    from mmdet_alrp.command_line import OneLineParser, UsageError, fail
-
+from mmdet_alrp.command_line import OneLineParser, UsageError, fail
 from mmdet_alrp.drafts import draft_of
 from mmdet_alrp.line_colours import COLOURS
 
