@@ -197,7 +197,7 @@ def calls(this_env, monkeypatch):
     """What set-up would call, in order, with nothing installed."""
     made = []
 
-    def record(env, progress, *what):
+    def record(env, progress, *what, **_):
         flat = [part for group in what for part in (group if isinstance(group, list) else [group])]
         made.append([part for part in flat if not part.endswith('.txt') and part != '-c'])
 
