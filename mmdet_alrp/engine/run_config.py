@@ -49,7 +49,7 @@ def load_config(args: argparse.Namespace) -> Config:
         raise UsageError(f'{args.config} cannot be read: {reason}') from None
     check_toolbox(cfg)
     cfg.launcher = args.launcher
-    if args.data_root is not None:
+    if getattr(args, 'data_root', None) is not None:  # not every tool has the option
         move_data(cfg, args.data_root)
     _merge_options(cfg, args.cfg_options or {})
     if args.work_dir is not None:
