@@ -7,7 +7,6 @@ the form in which the public data sets and most publications share them.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ import cv2
 import numpy as np
 
 from mmdet_alrp.command_line import OneLineParser, UsageError, fail
-from mmdet_alrp.drafts import draft_of
+from mmdet_alrp.evaluation.json_files import write_json
 from mmdet_alrp.segmentation.evaluation import (
     average_scores,
     curves_of,
@@ -187,19 +186,6 @@ def table(figures: dict[str, dict[str, float]]) -> str:
     return '\n'.join(lines)
 
 
-def write_figures(path: Path, figures: dict[str, dict[str, float]]) -> None:
-    """Write the figures as JSON; there is no half of them.
-
-    Args:
-        path: The file; its folder is made if it is missing.
-        figures: Figures by their names, by the names of the methods.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(figures, indent=2, ensure_ascii=False) + '\n'
-    with draft_of(path) as draft:
-        draft.write_text(text, encoding='utf-8')
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     args = parse_args(argv)
@@ -209,7 +195,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         figures = {name: saliency_metrics(mean) for name, mean in means.items()}
         print(f'{len(masks)} images\n{table(figures)}')
         if args.json:
-            write_figures(args.json, figures)
+            write_json(args.json, figures)
         if args.curves:
             curves = {name: curves_of(mean) for name, mean in means.items()}
             save_curves(args.curves / 'curves.json', curves)

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 import _find_package  # noqa: F401 - first
 from analysis.calibrated_half import calibrate_half
 from analysis.plot_training import read_log
-from frame import count, markdown, write_json
+from frame import count, markdown
 from mmengine.config import Config
 from pycocotools.coco import COCO
 
@@ -36,6 +36,7 @@ from mmdet_alrp.drafts import draft_of
 from mmdet_alrp.engine.exit_status import exit_status_of
 from mmdet_alrp.evaluation import CalibrationReport, evaluate_lrp, load_detections
 from mmdet_alrp.evaluation.coco_files import read_detections, read_ground_truth
+from mmdet_alrp.evaluation.json_files import write_json
 
 # Columns of the table, and what the log of a validation calls them
 LOGGED = {

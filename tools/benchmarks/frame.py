@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import platform
 import statistics
 import sys
@@ -19,7 +18,7 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from mmdet_alrp.command_line import OneLineParser
-from mmdet_alrp.drafts import draft_of
+from mmdet_alrp.evaluation.json_files import write_json
 
 LAUNCHES = ('cudaLaunchKernel', 'cuLaunchKernel')  # and their variants, such as ...ExC
 # The profiler itself ends with a cudaDeviceSynchronize, which is therefore not counted.
@@ -216,10 +215,3 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[object]], left: int = 
     """Markdown table; the first ``left`` columns are texts, the others numbers."""
     rule = ['---'] * left + ['---:'] * (len(head) - left)
     return '\n'.join('| ' + ' | '.join(map(str, cells)) + ' |' for cells in (head, rule, *rows))
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write JSON; an interrupted run leaves no half file."""
-    text = json.dumps(content, indent=2) + '\n'
-    with draft_of(path) as draft:
-        draft.write_text(text, encoding='utf-8')

@@ -20,11 +20,12 @@ import _find_package  # noqa: F401 - first
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from frame import BenchmarkParser, count, markdown, milliseconds, publish, set_threads, write_json
+from frame import BenchmarkParser, count, markdown, milliseconds, publish, set_threads
 from ranking_contestants import make_batch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from mmdet_alrp.evaluation.json_files import write_json
 from mmdet_alrp.ranking import alrp_loss, average_precision_loss, ndcg_loss, rank_sort_loss
 
 Batch = tuple[Tensor, Tensor, Tensor]
