@@ -80,7 +80,7 @@ def test_a_failed_run_is_missing_from_the_table_and_made_up_for(finished):
     assert cells(first.split('\n\n')[2].splitlines(), 'ap')[1] == '1'
 
 
-def test_a_second_start_trains_nothing_and_other_options_do(finished, monkeypatch, capsys):
+def test_a_second_start_trains_nothing_and_other_options_are_refused(finished, monkeypatch, capsys):
     folder, options, _ = finished
     started = []
     monkeypatch.setattr(compare.Run, 'finish', lambda run: started.append(run) or run.figures())
@@ -89,7 +89,12 @@ def test_a_second_start_trains_nothing_and_other_options_do(finished, monkeypatc
     assert not started and (folder / 'table.md').stat().st_mtime_ns == before
     assert '4 runs, 4 of them finished' in capsys.readouterr().out
     args = compare.parse_args([*options, '--cfg-options', 'optim_wrapper.optimizer.lr=0.1'])
-    assert not any(run.figures() for run in compare.plan(args))
+    runs = compare.plan(args)
+    assert not any(run.figures() for run in runs)
+    monkeypatch.undo()
+    for run in (runs[0], compare.plan(compare.parse_args(options))[0]._replace(digest='another')):
+        with pytest.raises(compare.UsageError, match='another config or other options'):
+            run.finish()
 
 
 def test_a_training_that_stops_is_one_line_with_its_last_words(tiny_config, tmp_path, capsys):

@@ -1,14 +1,14 @@
 """Train configs that differ in their loss, over several seeds, and write one table of the results.
 
-Every run is one call of tools/train.py. A second start goes on: finished runs are kept, an
-interrupted one resumes from its last checkpoint. The first config is the baseline; the second table
-shows the differences to it, seed by seed. The third has raw and calibrated scores, fitted to every
-second validation image and judged on the rest.
+A second start goes on: finished runs are kept, an interrupted one resumes from its checkpoint. The
+first config is the baseline; the second table shows the differences to it, seed by seed. The third
+has raw and calibrated scores, fitted to every second validation image and judged on the rest.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import os
@@ -73,12 +73,14 @@ class Run(NamedTuple):
         seed: Seed of the run.
         folder: Work dir of the run.
         options: Options of tools/train.py that all runs share.
+        digest: Of all that the config says.
     """
 
     config: Path
     seed: int
     folder: Path
     options: tuple[str, ...]
+    digest: str
 
     def command(self) -> list[str]:
         """Command line of the training."""
@@ -89,20 +91,33 @@ class Run(NamedTuple):
         return [*command, '--work-dir', str(self.folder), *self.options, *settings]
 
     def figures(self) -> dict[str, float | None] | None:
-        """Figures of the finished run; None if it is not finished with these very options."""
+        """Figures of the finished run; None if this very run is not finished."""
+        stored = self._stored()
+        return stored.get('figures') if self._is_of_this_run(stored) else None
+
+    def _stored(self) -> dict:
         try:
-            stored = json.loads((self.folder / 'figures.json').read_text(encoding='utf-8'))
+            return json.loads((self.folder / 'figures.json').read_text(encoding='utf-8'))
         except (OSError, ValueError):
-            return None
-        return stored['figures'] if stored.get('options') == list(self.options) else None
+            return {}
+
+    def _is_of_this_run(self, stored: dict) -> bool:
+        same = stored.get('digest', self.digest) == self.digest
+        return same and stored.get('options', list(self.options)) == list(self.options)
 
     def finish(self) -> dict[str, float | None]:
         """Train, read the last validation and keep its figures.
 
         Raises:
-            UsageError: If the training stops, with the last line that it printed.
+            UsageError: If it stops, or the folder has a run of another config or other options.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self._is_of_this_run(self._stored()):
+            raise UsageError(
+                f'{self.folder} was begun with another config or other options: name another '
+                '--work-dir, or remove it'
+            )
+        note = {'options': list(self.options), 'digest': self.digest, 'figures': None}
+        write_json(self.folder / 'figures.json', note)
         log = self.folder / 'output.log'
         with open(log, 'a', encoding='utf-8') as file:
             environment = {'OMP_NUM_THREADS': '1', **os.environ}
@@ -112,9 +127,7 @@ class Run(NamedTuple):
             last = next((line for line in reversed(lines) if line.strip()), 'no output')
             raise UsageError(f'{self.folder}: train.py stopped ({last[:200]}); see {log}')
         figures = {**self._validation(), **self._calibration()}
-        write_json(
-            self.folder / 'figures.json', {'options': list(self.options), 'figures': figures}
-        )
+        write_json(self.folder / 'figures.json', {**note, 'figures': figures})
         return figures
 
     def _validation(self) -> dict[str, float | None]:
@@ -188,11 +201,18 @@ def plan(args: argparse.Namespace) -> list[Run]:
         value = getattr(args, name)
         options += [f'--{name.replace("_", "-")}', value] if value else []
     options += ['--cfg-options', *args.cfg_options]
+    digests = {config: digest_of(config) for config in args.configs}
     return [
-        Run(config, seed, args.work_dir / config.stem / f'seed{seed}', tuple(options))
+        Run(config, seed, args.work_dir / config.stem / f'seed{seed}', tuple(options), digest)
         for seed in args.seeds
-        for config in args.configs
+        for config, digest in digests.items()
     ]
+
+
+def digest_of(config: Path) -> str:
+    """Digest of all that a config says, with what it inherits."""
+    content = json.dumps(Config.fromfile(config).to_dict(), sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def report(runs: Sequence[Run], command: str) -> str:
@@ -255,7 +275,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     command = shlex.join([*words, *(sys.argv[1:] if argv is None else argv)])
     todo = [run for run in runs if run.figures() is None]
     print(f'{len(runs)} runs, {len(runs) - len(todo)} of them finished', flush=True)
-    args.work_dir.mkdir(parents=True, exist_ok=True)
     failures = []
     with ThreadPoolExecutor(args.jobs) as pool:
         futures = {pool.submit(run.finish): run for run in todo}
