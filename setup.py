@@ -12,9 +12,10 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 PACKAGE = 'mmdet_alrp'
 MIM_PARTS = ('configs', 'tools', 'model-index.yml')
-# What only a checkout needs
-OF_THE_CHECKOUT = ('benchmarks', 'documentation', 'environment', 'setup_env.py')
-LEFT_OUT = shutil.ignore_patterns('__pycache__', '*.py[cod]', *OF_THE_CHECKOUT)
+# Of the tools a wheel carries what users run
+LEFT_OUT = shutil.ignore_patterns(
+    *('__pycache__', '*.py[cod]', 'benchmarks', 'documentation', 'environment', 'setup_env.py')
+)
 
 
 def copy_part(part: str, mim: Path) -> None:

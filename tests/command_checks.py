@@ -1,7 +1,6 @@
 """What can be said of a command without running it: its parts exist and fit together."""
 
 import argparse
-import ast
 import importlib.util
 import inspect
 import os
@@ -14,7 +13,6 @@ import mmengine.registry as registries
 import pytest
 import torch
 from mmengine.config import Config
-from packaging.requirements import Requirement
 from page_commands import ROOT
 
 import mmdet_alrp  # noqa: F401 - registers what the configs name
@@ -153,38 +151,3 @@ def check_checkpoint(name, epoch):
 def data_roots():
     texts = [path.read_text('utf-8') for path in ROOT.glob('configs/**/*.py')]
     return {root for text in texts for root in re.findall(r"data_root ?= ?'([\w/]+?)/?'", text)}
-
-
-@cache
-def extras():
-    text = (ROOT / 'pyproject.toml').read_text('utf-8')
-    section = text.partition('[tool.setuptools.dynamic.optional-dependencies]')[2]
-    return set(re.findall(r'^(\w+) = ', section.partition('\n[')[0], re.MULTILINE))
-
-
-@cache
-def pins():
-    lines = (ROOT / 'requirements' / 'constraints.txt').read_text('utf-8').splitlines()
-    found = [Requirement(line) for line in lines if '==' in line and not line.startswith('#')]
-    return {pin.name.lower(): next(iter(pin.specifier)).version for pin in found}
-
-
-def check_requirement(text):
-    """A package to install: an extra that there is, or versions that the tested one fits."""
-    wanted = Requirement(text)
-    if wanted.name == 'mmdet-alrp':
-        assert wanted.extras <= extras(), f'there is no extra {wanted.extras - extras()}'
-    elif wanted.name in pins() and wanted.name != 'numpy':  # torch 2.1 is older than NumPy 2
-        assert wanted.specifier.contains(pins()[wanted.name]), f'{text} is not what is tested'
-
-
-@cache
-def tests_of(path):
-    tree = ast.parse((ROOT / path).read_text('utf-8'))
-    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-
-
-def check_test(test_id):
-    path, _, name = test_id.partition('::')
-    assert (ROOT / path).is_file(), f'there is no {path}'
-    assert name.startswith('test_') and name in tests_of(path), f'there is no {test_id}'

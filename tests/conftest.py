@@ -1,6 +1,7 @@
 """Fixtures that all tests share."""
 
 import os
+import sys
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,8 @@ if not torch.cuda.is_available():
     os.environ.setdefault('TRITON_INTERPRET', '1')  # read when Triton is imported
 
 ROOT = Path(__file__).resolve().parent.parent
+# Tools find each other in these folders, as when they are started.
+sys.path += [str(ROOT / 'tools'), str(ROOT / 'tools' / 'benchmarks')]
 DEVICES = ['cpu', *(['cuda'] if torch.cuda.is_available() else [])]
 
 

@@ -13,21 +13,13 @@ PAGES = ('README.md', 'CONTRIBUTING.md', *sorted(f'docs/{p.name}' for p in ROOT.
 FENCE = re.compile(r'^( *)```([^\n`]*)\n(.*?)^\1```$', re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r'(`+)(?!`)(.+?)(?<!`)\1(?!`)')
 PROGRAMS = (
-    'apt|apt-get|bash|cd|conda|curl|docker|git|make|mim|mkdocs|pip|pre-commit|pytest|python|python3'
-    '|ruff|sbatch|sh|source|srun|torchrun|uv|wget'
+    'apt|apt-get|bash|cd|conda|curl|docker|for|git|make|mim|mkdocs|pip|pre-commit|pytest|python'
+    '|python3|ruff|sbatch|sh|source|srun|torchrun|uv|wget'
 )
-# Code in a sentence that is a command: a program and what it is told
-IN_A_SENTENCE = re.compile(
+# Code that is a command: a program and what it is told
+COMMAND = re.compile(
     rf'(?!pip install$)(\w+=\S+ )*((\.venv/bin/)?({PROGRAMS})|tools/[\w/]+\.(py|sh)) \S'
 )
-# Blocks without a language that are no commands, by how they begin
-LAYOUTS = {
-    'docs/data.md': ('data/NAME/train.json', 'data/coco/annotations'),
-    'docs/evaluation.md': ('LRP = ',),
-    'docs/how_it_works.md': ('x_ij = ', 'p(j|i) = ', 'w_k = ', 'head.forward'),
-    'docs/model_zoo.md': ('model.bbox_head.loss_cls.delta=',),
-    'docs/search.md': ('PPO: 6 rounds',),
-}
 # Bash itself tells the commands of a block, with loops run and all words expanded: before each
 # command it calls the trap, which writes the words and skips the command.
 LISTING = r"""
@@ -50,6 +42,13 @@ class Block:
     @property
     def place(self):
         return f'{self.page}:{self.line}'
+
+    @property
+    def is_shell(self):
+        """Whether it holds commands, and not formulas, folders or output."""
+        return self.language in ('sh', 'bash', 'console') or (
+            not self.language and COMMAND.match(self.code)
+        )
 
 
 @dataclass(frozen=True)
@@ -84,12 +83,6 @@ def python_blocks(page):
     return [block.code for block in blocks_of(page) if block.language == 'python']
 
 
-def is_layout(block):
-    """Whether a block without language is no command: formulas, folders, options, output."""
-    start = LAYOUTS.get(block.page, ())
-    return not block.language and block.code.startswith(start)
-
-
 def written_out(code):
     """The commands that a line of usage stands for: `[--a x|y]` is `--a x`, and `--a y`."""
     code = re.sub(r'(?<=[A-Z])\.\.\.', '', re.sub(r' \.\.\.(?= )', ' CONFIG', code))
@@ -120,19 +113,14 @@ def commands_in(code, place='page'):
     return list(found)
 
 
-def spans_in(text):
-    """Commands that stand in sentences, as code."""
-    prose = FENCE.sub('', text)
-    return [span for _, span in SPAN.findall(prose) if IN_A_SENTENCE.match(span)]
-
-
 @cache
 def commands_of(page):
-    """All commands of a page, those in blocks first."""
+    """All commands of a page, those in blocks first, then those in sentences."""
     found = []
     for block in blocks_of(page):
-        if block.language in ('', 'sh', 'bash', 'shell', 'console') and not is_layout(block):
+        if block.is_shell:
             found += commands_in(block.code, block.place)
-    for span in spans_in(text_of(page)):
-        found += commands_in(span, page)
+    for _, span in SPAN.findall(FENCE.sub('', text_of(page))):
+        if COMMAND.match(span):
+            found += commands_in(span, page)
     return found

@@ -1,6 +1,6 @@
 """Commands and code of the pages that no other test runs, as they stand, on tiny images and nets.
 
-README, and in docs: custom_data, data, deployment, get_started, reliability, search, segmentation.
+README, docs/custom_data.md, deployment.md, reliability.md, search.md and segmentation.md.
 """
 
 import json
@@ -14,7 +14,6 @@ import pytest
 import torch
 from command_checks import configs_in, load_config, load_tool, tool_of
 from mmengine.config import Config
-from mmengine.optim import build_optim_wrapper
 from mmengine.registry import HOOKS, METRICS, MODELS, init_default_scope
 from page_commands import ROOT, commands_of, python_blocks
 from runs_of_mmengine import forget_runs
@@ -93,13 +92,6 @@ def here(checkout, monkeypatch):
     return checkout
 
 
-def test_focal_loss_trains_too(here):
-    (command,) = commands_with('docs/get_started.md', 'configs/focal_retinanet_r18_shapes.py')
-    run(command, **SHORT)
-    steps, judged = steps_in(here / 'work_dirs' / 'focal_retinanet_r18_shapes')
-    assert len(steps) == 2 and 0 < judged['coco/bbox_oLRP'] <= 1
-
-
 @pytest.fixture
 def cells(here):
     """Drawn images that say that they are blood cells."""
@@ -124,35 +116,6 @@ def test_commands_for_blood_cells_train(cells):
         (dumped,) = (cells / f'cells_{number}').glob('*_bccd.py')
         loss = Config.fromfile(dumped).model.bbox_head.loss_cls
         assert loss.type == 'APLoss' if 'APLoss' in str(command) else loss.type != 'APLoss'
-
-
-def test_photos_train_from_the_folder_and_weights_that_are_named(here):
-    """Drawn images with the categories of the photos; the weights of the file are those trained."""
-    _, command = commands_with('docs/data.md', 'tools/train.py')
-    classes = load_config('configs/alrp_retinanet_mnv2_aquarium.py').metainfo['classes']
-    write_shapes(here / 'FOLDER', FEW)
-    for path in (here / 'FOLDER').glob('*.json'):
-        content = json.loads(path.read_text('utf-8'))
-        content['categories'] = [{'id': i, 'name': name} for i, name in enumerate(classes, 1)]
-        path.write_text(json.dumps(content), 'utf-8')
-    forget_runs()
-    init_default_scope('mmdet')
-    backbone = dict(load_config('configs/alrp_retinanet_mnv2_aquarium.py').model.backbone)
-    torch.manual_seed(1)
-    weights = MODELS.build({**backbone, 'init_cfg': None}).state_dict()
-    torch.save(weights, here / 'FILE')
-    scales = {'train': 2, 'val': 1, 'test': 1}
-    few = {f'{s}_dataloader.dataset.pipeline.{i}.scale': '(64,64)' for s, i in scales.items()}
-    steps = {f'train_cfg.{key}': 2 for key in ('max_iters', 'val_interval')}
-    steps |= {'train_dataloader.batch_size': 2}
-    steps |= {'default_hooks.checkpoint.interval': 2, 'default_hooks.logger.interval': 1}
-    run(command, **ALONE, **few, **steps)
-    work_dir = here / 'work_dirs' / 'alrp_retinanet_mnv2_aquarium'
-    lines, judged = steps_in(work_dir)
-    assert len(lines) == 2 and 0 < judged['coco/bbox_oLRP'] <= 1
-    trained = torch.load(work_dir / 'iter_2.pth', weights_only=False)['state_dict']
-    frozen = 'conv1.conv.weight'  # the first stages are not trained
-    torch.testing.assert_close(trained[f'backbone.{frozen}'], weights[frozen])
 
 
 def save_untrained(path, name):
@@ -230,37 +193,6 @@ def test_starter_tests_in_two_processes(here):
     found, expected = (json.loads(path.read_text('utf-8')) for path in (log, alone))
     for key in ('coco/bbox_mAP', 'coco/bbox_oLRP'):
         assert found[key] == pytest.approx(expected[key], abs=1e-6)
-
-
-def test_code_of_the_readme_runs(tmp_path):
-    config, program = python_blocks('README.md')
-    names = {}
-    exec(compile(program, 'README.md', 'exec'), names)
-    assert names['logits'].grad.abs().sum() > 0 and names['boxes'].grad.abs().sum() > 0
-    (tmp_path / 'readme.py').write_text(config, 'utf-8')
-    cfg = Config.fromfile(tmp_path / 'readme.py')
-    init_default_scope('mmdet')
-    cfg.model.backbone.init_cfg = None
-    model = MODELS.build(cfg.model)
-    assert type(model.bbox_head).__name__ == 'RankingRetinaHead'
-    assert type(HOOKS.build(cfg.default_hooks.self_balance)).__name__ == 'SelfBalanceHook'
-    assert cfg.val_evaluator.type == cfg.test_evaluator.type == 'CocoLRPMetric'
-    assert cfg.test_evaluator.ann_file == cfg.val_evaluator.ann_file
-    # The rate that the recipe has for this batch, not the one of the base for focal loss
-    recipe = load_config('configs/alrp_retinanet_r50_500.py')
-    per_image = recipe.optim_wrapper.optimizer.lr / recipe.auto_scale_lr.base_batch_size
-    (group,) = build_optim_wrapper(model, cfg.optim_wrapper).param_groups[:1]
-    assert group['lr'] == pytest.approx(per_image * cfg.auto_scale_lr.base_batch_size)
-    assert cfg.model.test_cfg.score_thr <= 0.001
-
-
-def test_hooks_of_the_reliability_page_are_built():
-    names = {}
-    (code,) = python_blocks('docs/reliability.md')
-    exec(compile(code, 'reliability.md', 'exec'), names)
-    init_default_scope('mmdet')
-    for options in names['default_hooks'].values():
-        assert type(HOOKS.build(dict(options))).__name__ == options['type']
 
 
 @pytest.fixture(scope='module')

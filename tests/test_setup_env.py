@@ -1,18 +1,16 @@
+import json
 import os
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
+import setup_env
+from environment import operators, pins, stamp
+from environment.progress import Progress, SetupError
+from environment.python_env import MARKER, PythonEnv, find_python
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / 'tools'))
-
-import setup_env  # noqa: E402
-from environment import compiler, mmcv_wheel, operators, pins, stamp  # noqa: E402
-from environment.progress import Progress, SetupError  # noqa: E402
-from environment.python_env import MARKER, PythonEnv, find_python  # noqa: E402
 
 
 def write_script(path: Path, text: str) -> Path:
@@ -199,7 +197,7 @@ def calls(this_env, monkeypatch):
     """What set-up would call, in order, with nothing installed."""
     made = []
 
-    def record(env, progress, *what):
+    def record(env, progress, *what, **_):
         flat = [part for group in what for part in (group if isinstance(group, list) else [group])]
         made.append([part for part in flat if not part.endswith('.txt') and part != '-c'])
 
@@ -212,7 +210,6 @@ def calls(this_env, monkeypatch):
     monkeypatch.setattr(setup_env, 'pip_install', record)
     monkeypatch.setattr(setup_env, 'pip_uninstall', record)
     monkeypatch.setattr(Progress, 'run', run)
-    monkeypatch.setattr(operators, 'get_wheel', lambda *_: Path('mmcv.whl'))
     return made
 
 
@@ -248,18 +245,56 @@ def test_compiled_mmcv_is_kept(this_env, tmp_path, monkeypatch, calls):
     assert operators.are_compiled(this_env)
 
 
-def test_compiled_operators_take_the_place_of_others(this_env, tmp_path, monkeypatch, calls):
+@pytest.fixture
+def compiling(this_env, monkeypatch, calls):
+    """An environment of ours that is to have compiled operators, and what it answers."""
+    answer = [[3, 12], True, False]
     (this_env.folder / MARKER).touch()
     find(monkeypatch, files=['_ext.py'])
-    monkeypatch.setattr(PythonEnv, 'ask', lambda self, script: '[3, 12]')
+    monkeypatch.setattr(PythonEnv, 'ask', lambda self, script: json.dumps(answer))
+    monkeypatch.setattr(operators.shutil, 'which', lambda name: f'/usr/bin/{name}')
     this_env.compiled = True
+    return answer
+
+
+def test_compiled_operators_take_the_place_of_others(
+    this_env, tmp_path, monkeypatch, calls, compiling
+):
+    install, built = operators.pip_install, {}
+
+    def build(env, progress, what, **variables):
+        install(env, progress, what)
+        if variables:
+            built.update(variables)
+            find(monkeypatch, files=['_ext.so'])
+
+    monkeypatch.setattr(operators, 'pip_install', build)
     operators.add_mmcv(this_env, Progress(tmp_path / 'log'))
-    assert calls[0] == ['wheel', 'ninja', 'psutil'] and calls[1] == ['mmcv-lite']
-    assert calls[2][:2] == ['--force-reinstall', '--no-deps'] and GIVE not in calls
+    assert calls[:2] == [['wheel', 'ninja', 'psutil'], ['mmcv-lite']]
+    assert {'--no-cache-dir', '--force-reinstall', '--no-deps', 'mmcv==2.1.0'} <= set(calls[2])
+    assert calls[3:] == [['mmcv==2.1.0']] and built['MMCV_WITH_OPS'] == '1'
     chosen = (this_env.logs / 'constraints.txt').read_text('utf-8').splitlines()
     assert 'torch==2.13.0' in chosen and 'torch==2.14.1' not in chosen
-    monkeypatch.setattr(PythonEnv, 'ask', lambda self, script: '[3, 13]')
-    with pytest.raises(SetupError, match=r'cannot be built with Python 3\.13'):
+
+
+def test_a_build_without_operators_is_refused(this_env, tmp_path, compiling):
+    with pytest.raises(SetupError, match='built without operators'):
+        operators.add_mmcv(this_env, Progress(tmp_path / 'log'))
+
+
+@pytest.mark.parametrize('missing', ['python', 'headers', 'compiler'])
+def test_what_a_build_needs_is_one_clear_line(this_env, tmp_path, monkeypatch, compiling, missing):
+    if missing == 'python':
+        compiling[0] = [3, 13]
+    elif missing == 'headers':
+        compiling[1] = False
+    else:
+        monkeypatch.setattr(operators.shutil, 'which', lambda name: None)
+    said = (
+        r'Python 3\.13' if missing == 'python' else r"C\+\+ compiler \(c\+\+\) and Python's headers"
+    )
+    monkeypatch.delenv('CXX', raising=False)
+    with pytest.raises(SetupError, match=said):
         operators.add_mmcv(this_env, Progress(tmp_path / 'log'))
 
 
@@ -281,111 +316,3 @@ def test_pair_of_torch_is_pinned():
     torch, torchvision = pins.pinned_version('torch'), pins.pinned_version('torchvision')
     assert int(torchvision.split('.')[1]) == int(torch.split('.')[1]) + 15
     assert pins.pinned_version('mmcv') == pins.pinned_version('mmcv-lite')
-
-
-def make_wheel(path: Path, member: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, 'w') as archive:
-        archive.writestr(member, 'x')
-    return path
-
-
-def test_kept_wheel_is_taken_only_whole_and_with_operators(this_env, tmp_path, monkeypatch):
-    monkeypatch.setenv('MMDET_ALRP_CACHE', str(tmp_path / 'a cache'))
-    target = this_env.ask(mmcv_wheel.ASK_TARGET)
-    assert target.startswith(f'cp{sys.version_info[0]}{sys.version_info[1]}-torch')
-    kept = tmp_path / 'a cache' / 'wheels' / target / 'mmcv-2.1.0-cp3-any.whl'
-    built = []
-
-    def build(env, constraints, version, target, folder, progress):
-        built.append(version)
-        return make_wheel(folder / 'mmcv-2.1.0-cp3-any.whl', 'mmcv/_ext.so')
-
-    monkeypatch.setattr(mmcv_wheel, 'build', build)
-    monkeypatch.setattr(mmcv_wheel, 'find_compiler', lambda: 'c++')
-    monkeypatch.setattr(mmcv_wheel, 'check_headers', lambda env: None)
-    progress = Progress(tmp_path / 'log')
-    arguments = (this_env, tmp_path / 'constraints.txt', '2.1.0', progress)
-    make_wheel(kept, 'mmcv/__init__.py')  # without operators
-    assert mmcv_wheel.get_wheel(*arguments) == kept and built == ['2.1.0']
-    assert mmcv_wheel.get_wheel(*arguments) == kept and built == ['2.1.0']
-    kept.write_bytes(b'cut off')
-    assert mmcv_wheel.get_wheel(*arguments) == kept and built == ['2.1.0'] * 2
-    assert mmcv_wheel.has_operators(kept)
-
-
-def test_cache_folder_follows_the_environment(monkeypatch, tmp_path):
-    monkeypatch.delenv('MMDET_ALRP_CACHE', raising=False)
-    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
-    assert mmcv_wheel.cache_folder() == tmp_path / 'mmdet_alrp'
-    monkeypatch.setenv('MMDET_ALRP_CACHE', str(tmp_path / 'own'))
-    assert mmcv_wheel.cache_folder() == tmp_path / 'own'
-
-
-def test_missing_compiler_is_one_clear_line(monkeypatch):
-    monkeypatch.setenv('CXX', 'no-such-compiler')
-    with pytest.raises(SetupError, match=r'no C\+\+ compiler \(no-such-compiler\) found'):
-        compiler.find_compiler()
-
-
-def test_missing_headers_are_one_clear_line(this_env, monkeypatch):
-    monkeypatch.setattr(PythonEnv, 'ask', lambda self, script: '/nowhere')
-    with pytest.raises(SetupError, match='headers of Python are missing'):
-        compiler.check_headers(this_env)
-
-
-@pytest.mark.parametrize(
-    ('output', 'first', 'advice'),
-    [
-        (
-            'a.cpp:3:10: fatal error: Python.h: No such file',
-            'a.cpp:3:10: fatal',
-            'headers of Python',
-        ),
-        ('a.cpp:7:1: error: x was not declared\nb.cpp:1:1: error: y', 'a.cpp:7:1: error: x', 'log'),
-        ('c++: fatal error: Killed signal terminated program cc1plus', 'c++: fatal', 'MAX_JOBS=1'),
-        ('fatal error: error writing to x.s: No space left on device', 'fatal error', 'room on'),
-        ('ATen.h:5:2: error: #error C++20 or later is required', 'ATen.h:5:2: error', 'torch 2.13'),
-        ('ERROR: No matching distribution found for mmcv', 'no error line', 'package index'),
-    ],
-)
-def test_failed_build_names_first_error_and_remedy(tmp_path, output, first, advice):
-    log = tmp_path / 'build.log'
-    log.write_text(f'[1/77] c++ -DX="error: " -c a.cpp\n{output}\n', 'utf-8')
-    text = mmcv_wheel.explain_failure(log)
-    assert f'First error: {first}' in text
-    assert advice in text.partition('What to do: ')[2] and str(log) in text
-
-
-def test_progress_counts_compiled_files(tmp_path, capsys):
-    progress = Progress(tmp_path / 'log')
-    for line in ('  [10/77] c++ -c a.cpp', 'noise [3/4]', '[77/77] c++ -c b.cpp'):
-        mmcv_wheel.show(line, progress)
-    out = capsys.readouterr().out
-    assert '10 of 77 files compiled' in out and '77 of 77' in out and '3 of 4' not in out
-
-
-def test_precompiled_header_is_not_tried_in_a_path_with_blanks(this_env, tmp_path):
-    folder = tmp_path / 'with blank'
-    folder.mkdir()
-    assert compiler.precompile(this_env, Progress(tmp_path / 'log'), folder) == ''
-    assert not list(folder.iterdir())
-
-
-@pytest.mark.parametrize('taken', [True, False])
-def test_precompiled_header_counts_only_with_proof(this_env, tmp_path, monkeypatch, taken):
-    folder = tmp_path / 'header'
-    folder.mkdir()
-    mark = '!' if taken else 'x'
-    gch = folder / 'torch_types.h.gch'
-    fake = write_script(tmp_path / 'fake-c++', f'echo "{mark} {gch}" >&2')
-    monkeypatch.setenv('CXX', str(fake))
-    monkeypatch.setattr(compiler, 'build_flags', lambda env: ['-O2'])
-    flags = compiler.precompile(this_env, Progress(tmp_path / 'log'), folder)
-    assert flags == (f'{compiler.CFLAGS} -include {folder}/torch_types.h' if taken else '')
-
-
-def test_flags_of_the_build(this_env):
-    flags = compiler.build_flags(this_env)
-    assert '-O2' in flags and '-std=c++17' in flags and '-DTORCH_EXTENSION_NAME=_ext' in flags
-    assert '-g' not in flags

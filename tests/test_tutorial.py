@@ -1,6 +1,5 @@
 """The tutorial runs from top to bottom, and shows what it gives."""
 
-import re
 from pathlib import Path
 
 import nbformat
@@ -30,14 +29,6 @@ def cell_of(notebook, name):
 def printed(cell):
     """All text of a cell's outputs; how it is cut into outputs is a matter of timing."""
     return ''.join(output.get('text') or output.data['text/plain'] for output in cell.outputs)
-
-
-def kinds(cell):
-    return {output.output_type for output in cell.outputs}
-
-
-def has_picture(cell):
-    return any('image/png' in output.get('data', {}) for output in cell.outputs)
 
 
 @pytest.fixture(scope='module')
@@ -79,42 +70,3 @@ def test_what_does_not_depend_on_training_is_as_stored(ran):
     notebook, _ = ran
     for name in FIXED:
         assert printed(cell_of(notebook, name)) == printed(cell_of(NOTEBOOK, name)), name
-
-
-def test_outputs_are_of_the_same_kind_as_the_stored_ones(ran):
-    notebook, _ = ran
-    for cell in CODE:
-        new = cell_of(notebook, cell.id)
-        assert kinds(new) == kinds(cell), cell.id
-        assert has_picture(new) == has_picture(cell)
-
-
-def test_stored_outputs_are_whole():
-    assert [cell.execution_count for cell in CODE] == list(range(1, len(CODE) + 1))
-    for cell in CODE:
-        if 'draw(axes,' in cell.source or 'axes.plot' in cell.source or '_figure(' in cell.source:
-            assert has_picture(cell), cell.id
-        if 'print(' in cell.source:
-            assert printed(cell).strip(), cell.id
-    assert sum(map(has_picture, CODE)) == 4
-
-
-def test_stored_notebook_tells_nothing_of_a_machine():
-    text = PATH.read_text('utf-8')
-    assert len(text) < 400_000
-    assert not re.search(r'(?:^|[\s"\'(])/\w+/\w', re.sub(r'"image/png": ".*?"', '', text))
-    assert set(NOTEBOOK.metadata) == {'kernelspec', 'language_info'}
-    assert NOTEBOOK.metadata.kernelspec.name == 'python3'
-    assert set(NOTEBOOK.metadata.language_info) == {'name'}
-    for cell in NOTEBOOK.cells:
-        assert set(cell.metadata) <= {'tags'}
-        for output in cell.get('outputs', ()):
-            assert output.output_type in ('stream', 'display_data', 'execute_result')
-            assert output.get('name', 'stdout') == 'stdout' and not output.get('metadata')
-
-
-def test_links_lead_to_files_of_the_repository():
-    links = re.findall(r'\]\((?!\w+:)([^)#]+)', TEXT)
-    assert len(set(links)) >= 10
-    for link in links:
-        assert (PATH.parent / link).is_file(), link

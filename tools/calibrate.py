@@ -11,38 +11,31 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
-if find_spec('mmdet_alrp') is None:  # not installed: the package lies beside this folder
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import _find_package  # noqa: F401 - first
+import numpy as np
+from pycocotools.coco import COCO
 
-try:
-    import numpy as np
-    from pycocotools.coco import COCO
-
-    from mmdet_alrp.calibration import (
-        METHODS,
-        Calibration,
-        CalibrationError,
-        cross_fit,
-        fit_calibration,
-        match_classes,
-        write_calibration,
-    )
-    from mmdet_alrp.calibration.calibrators import check_method
-    from mmdet_alrp.calibration.fitting import MIN_DETECTIONS, merged
-    from mmdet_alrp.command_line import OneLineParser, UsageError, fail
-    from mmdet_alrp.evaluation.backends import BACKENDS, lrp_evaluator
-    from mmdet_alrp.evaluation.coco_files import (
-        CocoFileError,
-        check_scores,
-        read_detections,
-        read_ground_truth,
-    )
-except ImportError as misfit:  # the package says which version does not fit, and what to do
-    print(f'calibrate.py: error: {" ".join(str(misfit).split())}', file=sys.stderr)
-    sys.exit(2)
+from mmdet_alrp.calibration import (
+    METHODS,
+    Calibration,
+    CalibrationError,
+    cross_fit,
+    fit_calibration,
+    match_classes,
+    write_calibration,
+)
+from mmdet_alrp.calibration.calibrators import check_method
+from mmdet_alrp.calibration.fitting import MIN_DETECTIONS, merged
+from mmdet_alrp.command_line import OneLineParser, UsageError, fail
+from mmdet_alrp.evaluation.backends import BACKENDS, lrp_evaluator
+from mmdet_alrp.evaluation.coco_files import (
+    CocoFileError,
+    check_scores,
+    read_detections,
+    read_ground_truth,
+)
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

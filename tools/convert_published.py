@@ -10,15 +10,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
-try:
-    from mmdet_alrp.command_line import OneLineParser, UsageError, fail
-except ModuleNotFoundError as missing:
-    if missing.name != 'mmdet_alrp':
-        raise
-    # Not installed: the package lies beside this folder.
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from mmdet_alrp.command_line import OneLineParser, UsageError, fail
-
+import _find_package  # noqa: F401 - first
 import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
@@ -29,6 +21,7 @@ from torch import Tensor, nn
 import mmdet_alrp  # noqa: F401 - registers the heads of the configs and the safe classes
 from mmdet_alrp.atomic_write import atomic_write
 from mmdet_alrp.cli.checkpoint_files import check_checkpoint
+from mmdet_alrp.command_line import OneLineParser, UsageError, fail
 from mmdet_alrp.guards.checkpoint_safety import load_safely
 
 # Predictors that MMDetection 3 knows under another name

@@ -5,27 +5,20 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
-from pathlib import Path
 
-if find_spec('mmdet_alrp') is None:  # not installed: the package lies beside this folder
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import _find_package  # noqa: F401 - first
 
-try:
-    from mmdet_alrp.command_line import OneLineParser, fail, iou_threshold
-    from mmdet_alrp.evaluation.backends import BACKENDS, lrp_evaluator
-    from mmdet_alrp.evaluation.coco_files import (
-        CocoFileError,
-        check_scores,
-        read_detections,
-        read_ground_truth,
-    )
-    from mmdet_alrp.evaluation.json_files import write_json
-    from mmdet_alrp.evaluation.lrp import LRPReport, evaluate_lrp
-    from mmdet_alrp.evaluation.report_text import class_table, summary_text
-except ImportError as misfit:  # the package says which version does not fit, and what to do
-    print(f'eval_lrp.py: error: {" ".join(str(misfit).split())}', file=sys.stderr)
-    sys.exit(2)
+from mmdet_alrp.command_line import OneLineParser, fail, iou_threshold
+from mmdet_alrp.evaluation.backends import BACKENDS, lrp_evaluator
+from mmdet_alrp.evaluation.coco_files import (
+    CocoFileError,
+    check_scores,
+    read_detections,
+    read_ground_truth,
+)
+from mmdet_alrp.evaluation.json_files import write_json
+from mmdet_alrp.evaluation.lrp import LRPReport, evaluate_lrp
+from mmdet_alrp.evaluation.report_text import class_table, summary_text
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:

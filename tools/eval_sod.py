@@ -7,32 +7,24 @@ the form in which the public data sets and most publications share them.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
-if find_spec('mmdet_alrp') is None:  # not installed: the package lies beside this folder
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import _find_package  # noqa: F401 - first
+import cv2
+import numpy as np
 
-try:
-    import cv2
-    import numpy as np
-
-    from mmdet_alrp.atomic_write import atomic_write
-    from mmdet_alrp.command_line import OneLineParser, UsageError, fail
-    from mmdet_alrp.segmentation.evaluation import (
-        average_scores,
-        curves_of,
-        saliency_metrics,
-        saliency_scores,
-        save_curve_plots,
-        save_curves,
-    )
-except ImportError as misfit:  # the package says which version does not fit, and what to do
-    print(f'eval_sod.py: error: {" ".join(str(misfit).split())}', file=sys.stderr)
-    sys.exit(2)
+from mmdet_alrp.command_line import OneLineParser, UsageError, fail
+from mmdet_alrp.evaluation.json_files import write_json
+from mmdet_alrp.segmentation.evaluation import (
+    average_scores,
+    curves_of,
+    saliency_metrics,
+    saliency_scores,
+    save_curve_plots,
+    save_curves,
+)
 
 IMAGES = ('.png', '.jpg', '.jpeg', '.bmp')
 SALIENT_ABOVE = 128  # grey level of a mask
@@ -194,19 +186,6 @@ def table(figures: dict[str, dict[str, float]]) -> str:
     return '\n'.join(lines)
 
 
-def write_figures(path: Path, figures: dict[str, dict[str, float]]) -> None:
-    """Write the figures as JSON; there is no half of them.
-
-    Args:
-        path: The file; its folder is made if it is missing.
-        figures: Figures by their names, by the names of the methods.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(figures, indent=2, ensure_ascii=False) + '\n'
-    with atomic_write(path) as draft:
-        draft.write_text(text, encoding='utf-8')
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     args = parse_args(argv)
@@ -216,7 +195,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         figures = {name: saliency_metrics(mean) for name, mean in means.items()}
         print(f'{len(masks)} images\n{table(figures)}')
         if args.json:
-            write_figures(args.json, figures)
+            write_json(args.json, figures)
         if args.curves:
             curves = {name: curves_of(mean) for name, mean in means.items()}
             save_curves(args.curves / 'curves.json', curves)

@@ -8,15 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-try:
-    from mmdet_alrp.command_line import OneLineParser, fail
-except ModuleNotFoundError as missing:
-    if missing.name != 'mmdet_alrp':
-        raise
-    # Not installed: the package lies beside this folder.
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from mmdet_alrp.command_line import OneLineParser, fail
+import _find_package  # noqa: F401 - first
 
+from mmdet_alrp.command_line import OneLineParser, fail
 from mmdet_alrp.datasets.shape_files import write_shapes
 from mmdet_alrp.datasets.shape_options import LAYOUTS, ShapesOptions
 from mmdet_alrp.datasets.shape_outlines import CLASS_OUTLINES

@@ -10,21 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-try:
-    from mmdet_alrp.command_line import OneLineParser, UsageError
-except ModuleNotFoundError as missing:
-    if missing.name != 'mmdet_alrp':
-        raise
-    # Not installed: the package lies beside this folder.
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from mmdet_alrp.command_line import OneLineParser, UsageError
-
+import _find_package  # noqa: F401 - first
 from mmengine.config import Config
 
 from mmdet_alrp.cli.exit_status import exit_status_of
 from mmdet_alrp.cli.input_checks import check_data
 from mmdet_alrp.cli.run_config import load_config
 from mmdet_alrp.cli.run_options import ConfigOptions
+from mmdet_alrp.command_line import OneLineParser, UsageError
 from mmdet_alrp.segmentation.search import SearchSpace, prepare_proxy
 from mmdet_alrp.segmentation.search.outputs import write_found, write_pictures
 from mmdet_alrp.segmentation.search.plan import SearchPlan

@@ -10,17 +10,8 @@ import contextlib
 import sys
 from collections.abc import Sequence
 from copy import deepcopy
-from pathlib import Path
 
-try:
-    from mmdet_alrp.command_line import OneLineParser, UsageError
-except ModuleNotFoundError as missing:
-    if missing.name != 'mmdet_alrp':
-        raise
-    # Not installed: the package lies beside this folder.
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from mmdet_alrp.command_line import OneLineParser, UsageError
-
+import _find_package  # noqa: F401 - first
 from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config, ConfigDict
@@ -46,6 +37,7 @@ from mmdet_alrp.cli.segmentation_runs import (
 )
 from mmdet_alrp.cli.submission import Submission
 from mmdet_alrp.cli.weight_checks import check_weights
+from mmdet_alrp.command_line import OneLineParser, UsageError
 from mmdet_alrp.engine.score_calibration import score_map_of_labels
 from mmdet_alrp.engine.score_thresholds import thresholds_of_labels
 from mmdet_alrp.evaluation.threshold_files import ThresholdError, read_thresholds

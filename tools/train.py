@@ -5,17 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-try:
-    from mmdet_alrp.command_line import OneLineParser, UsageError
-except ModuleNotFoundError as missing:
-    if missing.name != 'mmdet_alrp':
-        raise
-    # Not installed: the package lies beside this folder.
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from mmdet_alrp.command_line import OneLineParser, UsageError
-
+import _find_package  # noqa: F401 - first
 from mmengine.config import Config
 
 from mmdet_alrp.cli.checkpoint_files import check_checkpoint, check_last_checkpoint
@@ -26,6 +17,7 @@ from mmdet_alrp.cli.run_config import load_config, use_backbone_weights, use_mix
 from mmdet_alrp.cli.run_options import add_common_options
 from mmdet_alrp.cli.runner_building import build_loops, build_runner
 from mmdet_alrp.cli.weight_checks import check_weights
+from mmdet_alrp.command_line import OneLineParser, UsageError
 from mmdet_alrp.engine.wrapped_models import bare_detector
 
 

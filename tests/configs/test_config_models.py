@@ -5,7 +5,7 @@ import re
 
 import pytest
 import torch
-from config_files import NAMES, PROMISED_LOSS, SMALL, build, is_transformer, load, loss_of
+from config_files import PROMISED_LOSS, SMALL, build, is_transformer, load, loss_of
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import InstanceData
@@ -21,6 +21,9 @@ MORE_LOSSES = {
     **{f'{loss}_gfl': {'loss_dfl'} for loss in ('alrp', 'rs', 'qfl')},
 }
 RPN_LOSSES = {'loss_rpn_cls', 'loss_rpn_bbox'}
+# Every head trains in a small config; of the others, what neither a small one has nor
+# tests/operators trains
+TRAINED = [*SMALL, 'ce_giou_faster_rcnn_r50_500', 'rs_deformable_detr_r50_coco']
 
 
 def sample(boxes, with_masks):
@@ -66,9 +69,8 @@ def train_one_step(name, model):
     later = ('s1.', 's2.')
     assert all(log_vars[key] > 0 for key in log_vars if 'bbox' in key and not key.startswith(later))
     loss.backward()
-    unused = 'backbone.conv2.' if load(name).get('find_unused_parameters') else None
     for parameter_name, parameter in model.named_parameters():
-        if parameter.requires_grad and not (unused and parameter_name.startswith(unused)):
+        if parameter.requires_grad and 'backbone.conv2' not in parameter_name:  # MobileNet's last
             assert parameter.grad is not None, parameter_name
             assert parameter.grad.isfinite().all(), parameter_name
 
@@ -82,14 +84,16 @@ def predict(model):
     return [result.pred_instances for result in model(**data, mode='predict')]
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', TRAINED)
 def test_model_trains_with_the_loss_of_its_name_and_predicts(name):
     torch.manual_seed(0)
     model = build(name).train()
     losses = [module for where, module in model.named_modules() if where.endswith('.loss_cls')]
     assert {type(module).__name__ for module in losses} == {PROMISED_LOSS[loss_of(name)]}
     train_one_step(name, model)
-    num_classes = {'shapes': 5, 'bccd': 3, 'aquarium': 7, 'deeppcb': 6}.get(name.rsplit('_', 1)[-1], 80)
+    roi = model.roi_head if 'rcnn' in name else None
+    head = model.bbox_head if roi is None else roi.bbox_head
+    num_classes = (head[-1] if 'cascade' in name else head).num_classes
     for found in predict(model):
         assert 0 < len(found) <= model.test_cfg.get('rcnn', model.test_cfg).max_per_img
         assert found.labels.max() < num_classes

@@ -28,7 +28,8 @@ def main():
     }
     np.savez_compressed(FOLDER / 'compiled_operators.npz', **arrays)
     models = {name: operator_models.run(name) for name in operator_models.NAMES}
-    text = json.dumps(models, indent=1)
+    rows = [f'{json.dumps(name)}: {json.dumps(found)}' for name, found in models.items()]
+    text = '{\n' + ',\n'.join(rows) + '\n}'
     (FOLDER / 'compiled_models.json').write_text(text + '\n', 'utf-8')
 
 

@@ -18,10 +18,18 @@ SHAPES += ['mostly ignored', 'one positive', 'ties', 'many ties', 'all equal', '
 SHAPES += ['positives far above', 'positives far below', 'ends of ramps', 'barely inside']
 
 
-@pytest.mark.parametrize('dtype', [torch.float64, torch.float32])
-@pytest.mark.parametrize('error_skew', [0.5, 1.0, 3.0])
+@pytest.mark.parametrize(
+    ('delta', 'error_skew', 'dtype'),
+    [
+        (0.0, 0.5, torch.float32),
+        (0.0, 3.0, torch.float64),
+        (0.5, 1.0, torch.float32),
+        (1.0, 0.5, torch.float64),
+        (1.0, 3.0, torch.float32),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize('shape', SHAPES)
-@every_delta
 @every_loss
 def test_against_brute_force(name, delta, shape, error_skew, dtype, device):
     logits, targets, of_positives = CASES[shape]()

@@ -22,9 +22,16 @@ def broken_case(target, value, dtype=torch.float32):
     return logits, targets, of_positives.to(dtype)
 
 
-@pytest.mark.parametrize('options', [{}, {'error_skew': 1.0}, {'images': True}], ids=str)
-@pytest.mark.parametrize('delta', [0.0, 1.0])
-@pytest.mark.parametrize('dtype', [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ('dtype', 'delta', 'options'),
+    [
+        *((dtype, 1.0, {}) for dtype in (torch.float16, torch.float32, torch.float64)),
+        (torch.float32, 0.0, {}),
+        (torch.float32, 1.0, {'error_skew': 1.0}),
+        (torch.float32, 0.0, {'images': True}),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize('value', [math.nan, math.inf])
 @pytest.mark.parametrize('target', [1, 0])
 @every_loss

@@ -30,9 +30,13 @@ from mmdet_alrp.ranking import (
 
 HERE = Path(__file__).resolve().parent
 DEVICE = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-DELTAS = [0.0, 0.5, 1e6]
+# Where a step of no width, or one that reaches everything, has its edges
+EDGES = ['few positives', 'ties', 'ends of ramps', 'barely inside']
+STEPS = [
+    *((0.5, case) for case in CASES if case != '499 of 500 positive'),
+    *((delta, case) for delta in (0.0, 1e6) for case in EDGES),
+]
 every_loss = pytest.mark.parametrize('name', list(PAIRS))
-every_delta = pytest.mark.parametrize('delta', DELTAS)
 
 if find_spec('triton') is None:
     if os.environ.get('CI') == 'true' and sys.platform == 'linux':
@@ -80,8 +84,7 @@ def by_pytorch(name, case, delta, **options):
         return value_and_grad(name, case, delta, **options)
 
 
-@pytest.mark.parametrize('case', [case for case in CASES if case != '499 of 500 positive'])
-@every_delta
+@pytest.mark.parametrize(('delta', 'case'), STEPS)
 @every_loss
 def test_against_brute_force(name, delta, case, by_kernels):
     logits, targets, of_positives = on_device(CASES[case]())
@@ -90,8 +93,10 @@ def test_against_brute_force(name, delta, case, by_kernels):
     assert_matches(loss, logits, PAIRS[name].brute_force(logits, targets, of_positives, delta))
 
 
-@pytest.mark.parametrize('case', ['few positives', 'ties', 'all equal', 'ends of ramps'])
-@pytest.mark.parametrize('delta', [0.0, 1.0])
+@pytest.mark.parametrize(
+    ('delta', 'case'),
+    [(0.0, 'ends of ramps'), *((1.0, case) for case in ('few positives', 'ties', 'all equal'))],
+)
 @every_loss
 def test_against_brute_force_in_many_programs(name, delta, case, small_blocks, by_kernels):
     logits, targets, of_positives = on_device(CASES[case]())
@@ -100,9 +105,8 @@ def test_against_brute_force_in_many_programs(name, delta, case, small_blocks, b
     assert_matches(loss, logits, PAIRS[name].brute_force(logits, targets, of_positives, delta))
 
 
-@pytest.mark.parametrize('error_skew', [0.5, 3.0])
+@pytest.mark.parametrize(('delta', 'error_skew'), [(0.0, 3.0), (1.0, 0.5)])
 @pytest.mark.parametrize('case', ['few positives', 'ties', 'barely inside', 'mostly ignored'])
-@pytest.mark.parametrize('delta', [0.0, 1.0])
 @pytest.mark.parametrize('name', [name for name in PAIRS if name != 'rs sort'])
 def test_skewed_errors(name, delta, case, error_skew, by_kernels):
     logits, targets, of_positives = on_device(CASES[case]())
@@ -120,9 +124,8 @@ SIZES = {
 }
 
 
-@pytest.mark.parametrize('error_skew', [0.0, 2.0])
+@pytest.mark.parametrize(('delta', 'error_skew'), [(0.0, 2.0), (0.5, 0.0)])
 @pytest.mark.parametrize('sizes', list(SIZES))
-@pytest.mark.parametrize('delta', [0.0, 0.5])
 @every_loss
 def test_one_ranking_an_image(name, delta, sizes, error_skew, by_kernels):
     case, images = batch_of(SIZES[sizes], torch.float32, offsets=[30.0 * k for k in range(5)])
@@ -139,8 +142,7 @@ def test_one_ranking_an_image(name, delta, sizes, error_skew, by_kernels):
     assert_matches(loss, logits, expected)
 
 
-@pytest.mark.parametrize('spread', [2.0, 0.02, 300.0])
-@pytest.mark.parametrize('delta', [0.0, 0.3, 1.0])
+@pytest.mark.parametrize(('delta', 'spread'), [(0.0, 2.0), (0.3, 0.02), (1.0, 0.02), (1.0, 300.0)])
 @every_loss
 def test_equal_to_the_pytorch_path(name, delta, spread):
     """On the same float32 logits the tables agree to far more digits than float32 has."""
@@ -233,11 +235,18 @@ def test_half_precision_is_read_as_it_is(name, dtype, by_kernels):
     torch.testing.assert_close(grad, expected_grad.to(dtype), rtol=1e-2, atol=1e-6)
 
 
-@pytest.mark.parametrize('options', [{}, {'error_skew': 1.0}, {'images': True}], ids=str)
-@pytest.mark.parametrize('delta', [0.0, 1.0])
 @pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize('target', [1, 0, -1])
-@pytest.mark.parametrize('name', ['ap', 'ap plain', 'alrp', 'ndcg', 'rs rank'])
+@pytest.mark.parametrize(
+    ('name', 'delta', 'options'),
+    [
+        *((name, 1.0, {}) for name in ('ap', 'ap plain', 'alrp', 'ndcg', 'rs rank')),
+        ('alrp', 0.0, {}),
+        ('alrp', 1.0, {'error_skew': 1.0}),
+        ('alrp', 1.0, {'images': True}),
+    ],
+    ids=str,
+)
 def test_broken_logits(name, target, value, delta, options):
     """Seen in the loss where they take part; a negative at minus infinity is just very low."""
     case = on_device(random_ranking(9, 60, seed=71))

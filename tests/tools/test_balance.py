@@ -18,11 +18,7 @@ RANKING_HEAD = {
 
 @pytest.fixture(scope='module')
 def balance():
-    sys.path.insert(0, str(REPO / 'tools'))
-    try:
-        yield importlib.import_module('analysis.balance')
-    finally:
-        sys.path.remove(str(REPO / 'tools'))
+    return importlib.import_module('analysis.balance')
 
 
 def write_run(folder, rows, stamp='20260101_000000'):

@@ -1,18 +1,12 @@
 import importlib
 import json
-import sys
 
 import pytest
-from tiny_runs import REPO
 
 
 @pytest.fixture(scope='module')
 def tool():
-    sys.path.insert(0, str(REPO / 'tools'))
-    try:
-        yield importlib.import_module('analysis.correlation_bounds')
-    finally:
-        sys.path.remove(str(REPO / 'tools'))
+    return importlib.import_module('analysis.correlation_bounds')
 
 
 def write(folder, detections):

@@ -261,9 +261,10 @@ def test_from_the_shell(tmp_path):
 def test_a_stack_that_does_not_fit_is_one_line(tmp_path):
     script = (
         'import runpy, sys\n'
-        'sys.modules["mmdet_alrp.evaluation"] = None\n'
-        f'sys.path.insert(0, {str(ROOT)!r})\n'
-        f'runpy.run_path({str(TOOL)!r}, run_name="__main__")\n'
+        'sys.modules["mmdet_alrp"] = None\n'  # an import that fails
+        f'sys.path.insert(0, {str(TOOL.parent)!r})\n'
+        f'sys.argv = [{str(TOOL)!r}]\n'
+        'runpy.run_path(sys.argv[0], run_name="__main__")\n'
     )
     command = [sys.executable, '-c', script]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)

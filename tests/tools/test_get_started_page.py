@@ -83,10 +83,3 @@ def test_log_has_the_figures_of_the_table(folder):
     assert logged.issuperset(table)
     named = set(re.findall(r'`(coco/\w+)`', PAGE))
     assert len(named) == 3 and named <= logged
-
-
-def test_install_block_names_what_there_is():
-    make, activate, report = INSTALL.strip().split('\n')
-    assert re.search(rf'^{make.split()[1]}:', (REPO / 'Makefile').read_text('utf-8'), re.MULTILINE)
-    assert activate == 'source .venv/bin/activate' and report == 'python -m mmdet_alrp'
-    assert 'Everything fits.' in (REPO / 'mmdet_alrp' / '__main__.py').read_text('utf-8')

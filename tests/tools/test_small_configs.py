@@ -17,15 +17,12 @@ HEADS = {
     'alrp_cascade_rcnn_r18_shapes': 4,
     'alrp_mask_rcnn_r18_shapes': 2,
     'ndcg_retinanet_r18_shapes': 1,
-    'ap_retinanet_r18_shapes': 0,
     'rs_retinanet_r18_shapes': 0,
     'alrp_dino_r18_shapes': 1,
-    'rs_dino_r18_shapes': 0,
     'alrp_rtmdet_r18_shapes': 1,
     'rs_gfl_r18_shapes': 0,
     'alrp_fcos_r18_shapes': 1,
     'rs_paa_r18_shapes': 0,
-    'rs_mask_rcnn_r18_shapes': 0,
 }
 STEPS = 4
 

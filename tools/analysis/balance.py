@@ -8,17 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import _find_package  # noqa: F401 - first
 import numpy as np
 
-try:
-    from analysis.plot_training import TrainingLog, draw_curves, read_log, save_figure
-except ModuleNotFoundError as missing:
-    if missing.name != 'analysis':
-        raise
-    # Started as a script: the other tools lie beside this file's folder.
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from analysis.plot_training import TrainingLog, draw_curves, read_log, save_figure
-
+from analysis.plot_training import TrainingLog, draw_curves, read_log, save_figure
 from mmdet_alrp.command_line import OneLineParser, UsageError, fail
 
 if TYPE_CHECKING:

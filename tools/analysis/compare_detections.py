@@ -8,17 +8,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import _find_package  # noqa: F401 - first
 import cv2
 import numpy as np
-
-if find_spec('analysis') is None:
-    # Started as a script: the other tools lie beside this file's folder, the package above it.
-    sys.path[:0] = [str(Path(__file__).resolve().parents[depth]) for depth in (1, 2)]
-
 from pycocotools.coco import COCO
 
 from analysis.draw_detections import choose_images

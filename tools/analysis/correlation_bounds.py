@@ -5,21 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
-from pathlib import Path
 
-if find_spec('mmdet_alrp') is None:  # not installed: the package lies beside the tools' folder
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import _find_package  # noqa: F401 - first
 
-try:
-    from mmdet_alrp.command_line import OneLineParser, fail
-    from mmdet_alrp.evaluation.bounds import correlation_bounds
-    from mmdet_alrp.evaluation.coco_files import CocoFileError, read_detections, read_ground_truth
-    from mmdet_alrp.evaluation.coco_matching import check_tau
-    from mmdet_alrp.evaluation.json_files import write_json
-except ImportError as misfit:  # the package says which version does not fit, and what to do
-    print(f'correlation_bounds.py: error: {" ".join(str(misfit).split())}', file=sys.stderr)
-    sys.exit(2)
+from mmdet_alrp.command_line import OneLineParser, fail
+from mmdet_alrp.evaluation.bounds import correlation_bounds
+from mmdet_alrp.evaluation.coco_files import CocoFileError, read_detections, read_ground_truth
+from mmdet_alrp.evaluation.coco_matching import check_tau
+from mmdet_alrp.evaluation.json_files import write_json
 
 # What is printed of each report; lower oLRP is better
 FIGURES = ('AP', 'AP50', 'AP75', 'oLRP', 'oLRP_Loc', 'oLRP_FP', 'oLRP_FN', 'rho')

@@ -7,20 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import _find_package  # noqa: F401 - first
 import cv2
 import numpy as np
-from draw_detections import captioned, tiled, write_png
-
-try:
-    from mmdet_alrp.command_line import OneLineParser, UsageError, fail
-except ModuleNotFoundError as missing:
-    if missing.name != 'mmdet_alrp':
-        raise
-    # Not installed: the package lies beside the folder of the tools.
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    from mmdet_alrp.command_line import OneLineParser, UsageError, fail
-
 import torch
+from draw_detections import captioned, tiled, write_png
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.registry import DATASETS, init_default_scope
@@ -32,7 +23,7 @@ from mmdet_alrp.cli.run_config import load_config
 from mmdet_alrp.cli.run_options import ConfigOptions
 from mmdet_alrp.cli.segmentation_runs import check_classes, is_segmentation
 from mmdet_alrp.cli.weight_checks import check_weights
-from mmdet_alrp.guards.errors import GuardError
+from mmdet_alrp.command_line import OneLineParser, UsageError, fail
 
 IGNORED = (255, 255, 255)
 
@@ -163,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         picture = draw_masks(read_methods(args.methods), args.count, args.cfg_options)
         args.out.parent.mkdir(parents=True, exist_ok=True)
         print(write_png(args.out, picture))
-    except (UsageError, GuardError, OSError) as error:
+    except (UsageError, OSError) as error:
         return fail('draw_masks.py', error)
     return 0
 

@@ -6,15 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-try:
-    from mmdet_alrp.command_line import OneLineParser, UsageError, fail
-except ModuleNotFoundError as missing:
-    if missing.name != 'mmdet_alrp':
-        raise
-    # Not installed: the package lies beside the folder of the tools.
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    from mmdet_alrp.command_line import OneLineParser, UsageError, fail
+import _find_package  # noqa: F401 - first
 
+from mmdet_alrp.command_line import OneLineParser, UsageError, fail
 from mmdet_alrp.segmentation.search.plots import group_figure, save_png
 from mmdet_alrp.segmentation.search.records import FREE_SETTINGS, SearchRecord, read_record
 from mmdet_alrp.segmentation.search.report import group_table

@@ -11,18 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import _find_package  # noqa: F401 - first
 import numpy as np
 
-try:
-    from mmdet_alrp.command_line import OneLineParser, UsageError, fail
-except ModuleNotFoundError as missing:
-    if missing.name != 'mmdet_alrp':
-        raise
-    # Not installed: the package lies beside the folder of the tools.
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    from mmdet_alrp.command_line import OneLineParser, UsageError, fail
-
 from mmdet_alrp.atomic_write import atomic_write
+from mmdet_alrp.command_line import OneLineParser, UsageError, fail
 from mmdet_alrp.line_colours import COLOURS
 
 if TYPE_CHECKING:

@@ -1,14 +1,14 @@
 """Train configs that differ in their loss, over several seeds, and write one table of the results.
 
-Every run is one call of tools/train.py. A second start goes on: finished runs are kept, an
-interrupted one resumes from its last checkpoint. The first config is the baseline; the second table
-shows the differences to it, seed by seed. Errors of calibration are those of the raw and of the
-calibrated scores, fitted to every second validation image and judged on the rest.
+A second start goes on: finished runs are kept, an interrupted one resumes from its checkpoint. The
+first config is the baseline; the second table shows the differences to it, seed by seed. The third
+has raw and calibrated scores, fitted to every second validation image and judged on the rest.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import os
@@ -19,25 +19,24 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / 'tools'))
-if find_spec('mmdet_alrp') is None:  # not installed: the package lies two folders up
-    sys.path.insert(0, str(ROOT))
-
+import _find_package  # noqa: F401 - first
 from analysis.calibrated_half import calibrate_half
 from analysis.plot_training import read_log
-from figures import count, write_json
+from frame import count, markdown
 from mmengine.config import Config
+from pycocotools.coco import COCO
 
 from mmdet_alrp.atomic_write import atomic_write
 from mmdet_alrp.calibration import CalibrationError
 from mmdet_alrp.cli.exit_status import exit_status_of
 from mmdet_alrp.command_line import OneLineParser, UsageError
+from mmdet_alrp.evaluation import CalibrationReport, evaluate_lrp, load_detections
 from mmdet_alrp.evaluation.coco_files import read_detections, read_ground_truth
+from mmdet_alrp.evaluation.json_files import write_json
 
 # Columns of the table, and what the log of a validation calls them
 LOGGED = {
@@ -54,6 +53,16 @@ LOGGED = {
     'rho': 'bbox_rho',
 }
 COLUMNS = (*LOGGED, 'LaECE', 'LaECE calibrated')
+USUAL_SCORE = 0.05  # MMDetection's score_thr
+OF_SCORES = {
+    'AP': 'AP',
+    f'AP at score > {USUAL_SCORE}': 'cut',
+    'oLRP': 'oLRP',
+    'LaECE': 'LaECE_0',
+    'LaACE': 'LaACE_0',
+    'D-ECE': 'D_ECE',
+}
+KINDS = ('raw', 'calibrated')
 
 
 class Run(NamedTuple):
@@ -64,12 +73,14 @@ class Run(NamedTuple):
         seed: Seed of the run.
         folder: Work dir of the run.
         options: Options of tools/train.py that all runs share.
+        digest: Of all that the config says.
     """
 
     config: Path
     seed: int
     folder: Path
     options: tuple[str, ...]
+    digest: str
 
     def command(self) -> list[str]:
         """Command line of the training."""
@@ -80,20 +91,33 @@ class Run(NamedTuple):
         return [*command, '--work-dir', str(self.folder), *self.options, *settings]
 
     def figures(self) -> dict[str, float | None] | None:
-        """Figures of the finished run; None if it is not finished with these very options."""
+        """Figures of the finished run; None if this very run is not finished."""
+        stored = self._stored()
+        return stored.get('figures') if self._is_of_this_run(stored) else None
+
+    def _stored(self) -> dict:
         try:
-            stored = json.loads((self.folder / 'figures.json').read_text(encoding='utf-8'))
+            return json.loads((self.folder / 'figures.json').read_text(encoding='utf-8'))
         except (OSError, ValueError):
-            return None
-        return stored['figures'] if stored.get('options') == list(self.options) else None
+            return {}
+
+    def _is_of_this_run(self, stored: dict) -> bool:
+        same = stored.get('digest', self.digest) == self.digest
+        return same and stored.get('options', list(self.options)) == list(self.options)
 
     def finish(self) -> dict[str, float | None]:
         """Train, read the last validation and keep its figures.
 
         Raises:
-            UsageError: If the training stops, with the last line that it printed.
+            UsageError: If it stops, or the folder has a run of another config or other options.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self._is_of_this_run(self._stored()):
+            raise UsageError(
+                f'{self.folder} was begun with another config or other options: name another '
+                '--work-dir, or remove it'
+            )
+        note = {'options': list(self.options), 'digest': self.digest, 'figures': None}
+        write_json(self.folder / 'figures.json', note)
         log = self.folder / 'output.log'
         with open(log, 'a', encoding='utf-8') as file:
             environment = {'OMP_NUM_THREADS': '1', **os.environ}
@@ -103,9 +127,7 @@ class Run(NamedTuple):
             last = next((line for line in reversed(lines) if line.strip()), 'no output')
             raise UsageError(f'{self.folder}: train.py stopped ({last[:200]}); see {log}')
         figures = {**self._validation(), **self._calibration()}
-        write_json(
-            self.folder / 'figures.json', {'options': list(self.options), 'figures': figures}
-        )
+        write_json(self.folder / 'figures.json', {**note, 'figures': figures})
         return figures
 
     def _validation(self) -> dict[str, float | None]:
@@ -117,14 +139,28 @@ class Run(NamedTuple):
     def _calibration(self) -> dict[str, float | None]:
         cfg = Config.fromfile(next(self.folder.glob('*.py')))
         truth = read_ground_truth(cfg.val_evaluator.ann_file, 'bbox')
+        found = read_detections(self.folder / 'val.bbox.json', truth, 'bbox')
         try:
-            half = calibrate_half(
-                truth, read_detections(self.folder / 'val.bbox.json', truth, 'bbox')
-            )
+            half = calibrate_half(truth, found)
         except CalibrationError:  # it found nothing
-            return {'LaECE': None, 'LaECE calibrated': None}
-        before, after = (errors.summary()['LaECE_0'] for errors in (half.before, half.after))
-        return {'LaECE': _number(before), 'LaECE calibrated': _number(after)}
+            return dict.fromkeys(COLUMNS[-2:])
+        kinds = ((half.raw, half.before), (half.calibrated, half.after))
+        scores = [of_scores(half.truth, *kind) for kind in kinds]
+        errors = dict(zip(COLUMNS[-2:], (own['LaECE'] for own in scores), strict=True))
+        return {**errors, **dict(zip(KINDS, scores, strict=True))}
+
+
+def of_scores(
+    truth: COCO, detections: list[dict], errors: CalibrationReport
+) -> dict[str, float | None]:
+    """Figures of the judged half by column of the third table."""
+    usual = [det for det in detections if det['score'] > USUAL_SCORE]
+    report, cut = (
+        evaluate_lrp(truth, load_detections(truth, some, 'bbox')).summary()
+        for some in (detections, usual)
+    )
+    values = {**report, **errors.summary(), 'cut': cut['AP']}
+    return {column: _number(values[key]) for column, key in OF_SCORES.items()}
 
 
 def _number(value: float | None) -> float | None:
@@ -165,48 +201,58 @@ def plan(args: argparse.Namespace) -> list[Run]:
         value = getattr(args, name)
         options += [f'--{name.replace("_", "-")}', value] if value else []
     options += ['--cfg-options', *args.cfg_options]
+    digests = {config: digest_of(config) for config in args.configs}
     return [
-        Run(config, seed, args.work_dir / config.stem / f'seed{seed}', tuple(options))
+        Run(config, seed, args.work_dir / config.stem / f'seed{seed}', tuple(options), digest)
         for seed in args.seeds
-        for config in args.configs
+        for config, digest in digests.items()
     ]
 
 
+def digest_of(config: Path) -> str:
+    """Digest of all that a config says, with what it inherits."""
+    content = json.dumps(Config.fromfile(config).to_dict(), sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
 def report(runs: Sequence[Run], command: str) -> str:
-    """Tables of all finished runs in Markdown: means, and differences to the baseline."""
+    """Tables of all finished runs in Markdown: means, differences to the baseline, scores."""
     found: dict[str, dict[int, dict]] = {run.config.stem: {} for run in runs}
     for run in runs:
         figures = run.figures()
         if figures is not None:
             found[run.config.stem][run.seed] = figures
     baseline = next(iter(found))
-    lines = [_row('config', 'seeds', COLUMNS), _rule(len(COLUMNS))]
+    means, differences, scores = [], [], []
     for name, by_seed in found.items():
         cells = [_cell([own[column] for own in by_seed.values()]) for column in COLUMNS]
-        lines.append(_row(name, len(by_seed), cells))
-    lines += ['', f'Differences to `{baseline}`, seed by seed:', '']
-    lines += [_row('config', 'seeds', COLUMNS), _rule(len(COLUMNS))]
-    for name, by_seed in list(found.items())[1:]:
-        seeds = [seed for seed in by_seed if seed in found[baseline]]
-        cells = [
-            _cell([_minus(by_seed[s][column], found[baseline][s][column]) for s in seeds], sign='+')
-            for column in COLUMNS
-        ]
-        lines.append(_row(name, len(seeds), cells))
-    lines += ['', f'Mean ± sample standard deviation over the seeds, {time.strftime("%Y-%m-%d")}:']
-    return '\n'.join([*lines, '', '```', command, '```', ''])
+        means.append([name, len(by_seed), *cells])
+        for kind in KINDS:
+            judged = [own[kind] for own in by_seed.values() if kind in own]
+            cells = [_cell([own[column] for own in judged]) for column in OF_SCORES]
+            scores.append([name, kind, len(judged), *cells])
+        if name != baseline:
+            pairs = [(own, found[baseline].get(seed)) for seed, own in by_seed.items()]
+            pairs = [(own, other) for own, other in pairs if other is not None]
+            cells = [
+                _cell([_minus(own[column], other[column]) for own, other in pairs], sign='+')
+                for column in COLUMNS
+            ]
+            differences.append([name, len(pairs), *cells])
+    parts = [
+        markdown(['config', 'seeds', *COLUMNS], means),
+        f'Differences to `{baseline}`, seed by seed:',
+        markdown(['config', 'seeds', *COLUMNS], differences),
+        'Fitted to every second validation image, judged on the rest:',
+        markdown(['config', 'scores', 'seeds', *OF_SCORES], scores, left=2),
+        f'Mean ± sample standard deviation over the seeds, {time.strftime("%Y-%m-%d")}:',
+        f'```\n{command}\n```\n',
+    ]
+    return '\n\n'.join(parts)
 
 
 def _minus(own: float | None, other: float | None) -> float | None:
     return None if own is None or other is None else own - other
-
-
-def _row(name: str, seeds: object, cells: Sequence[str]) -> str:
-    return f'| {name} | {seeds} | ' + ' | '.join(cells) + ' |'
-
-
-def _rule(columns: int) -> str:
-    return '| --- |' + ' ---: |' * (columns + 1)
 
 
 def _cell(values: Sequence[float | None], sign: str = '') -> str:
@@ -225,14 +271,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     args = parse_args(argv)
     runs = plan(args)
-    words = [
-        'python',
-        'tools/benchmarks/compare_losses.py',
-        *(sys.argv[1:] if argv is None else argv),
-    ]
+    words = ['python', 'tools/benchmarks/compare_losses.py']
+    command = shlex.join([*words, *(sys.argv[1:] if argv is None else argv)])
     todo = [run for run in runs if run.figures() is None]
     print(f'{len(runs)} runs, {len(runs) - len(todo)} of them finished', flush=True)
-    args.work_dir.mkdir(parents=True, exist_ok=True)
     failures = []
     with ThreadPoolExecutor(args.jobs) as pool:
         futures = {pool.submit(run.finish): run for run in todo}
@@ -247,8 +289,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             shown = ', '.join(f'{key} {figures[key]}' for key in ('AP', 'oLRP', 'rho'))
             print(f'{run.config.stem} seed {run.seed}: {shown}', flush=True)
             with atomic_write(args.work_dir / 'table.md') as draft:
-                draft.write_text(report(runs, shlex.join(words)), encoding='utf-8')
-    print(report(runs, shlex.join(words)))
+                draft.write_text(report(runs, command), encoding='utf-8')
+    print(report(runs, command))
     if failures:
         raise UsageError(f'{len(failures)} runs failed; the same command goes on from there')
 

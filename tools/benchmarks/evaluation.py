@@ -9,32 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import sys
 import time
-from argparse import Namespace
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 
-if find_spec('mmdet_alrp') is None:  # not installed: the package lies two folders up
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import _find_package  # noqa: F401 - first
+import numpy as np
+from frame import BenchmarkParser, count, markdown, publish, set_threads
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
-try:
-    import numpy as np
-    import torch
-    from figures import count, name_machine, new_file, write_json_or_exit
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    from mmdet_alrp.command_line import OneLineParser
-    from mmdet_alrp.evaluation.backends import BACKENDS, lrp_evaluator
-    from mmdet_alrp.evaluation.coco_matching import index_coco, load_detections
-    from mmdet_alrp.evaluation.lrp import evaluate_lrp, report_of
-except ImportError as misfit:  # the package says which version does not fit, and what to do
-    print(f'evaluation.py: error: {" ".join(str(misfit).split())}', file=sys.stderr)
-    sys.exit(2)
+from mmdet_alrp.evaluation.backends import BACKENDS, lrp_evaluator
+from mmdet_alrp.evaluation.coco_matching import index_coco, load_detections
+from mmdet_alrp.evaluation.lrp import evaluate_lrp, report_of
 
 NUM_CATS = 80
 OBJECTS_PER_IMAGE = 7.3  # as in COCO val2017
@@ -150,32 +139,23 @@ def disagreements(results: dict[tuple[str, str], Figures]) -> list[str]:
 
 def table(rows: list[dict]) -> str:
     """Times, and ratios to AP alone by pycocotools and by the same backend."""
-    lines = ['| matching | what | CPU s | of AP by pycocotools | of AP by the same |']
-    lines.append('|---|---|---:|---:|---:|')
+    lines = []
     for row in rows:
-        best, ratios = min(row['cpu_seconds']), (row['of_pycocotools'], row['of_the_same'])
-        cells = (row['backend'], row['what'], f'{best:.2f}', *(f'{r:.2f}' for r in ratios))
-        lines.append('| ' + ' | '.join(cells) + ' |')
-    return '\n'.join(lines)
-
-
-def parse_args(argv: Sequence[str] | None) -> Namespace:
-    """Command line of the benchmark."""
-    parser = OneLineParser(description=__doc__, prog='evaluation.py')
-    parser.add_argument('--images', type=count, default=500, help='5000 is the size of COCO val')
-    parser.add_argument('--detections', type=count, default=100, help='detections an image')
-    parser.add_argument('--repeat', type=count, default=3, help='the best of these counts')
-    parser.add_argument('--device', default='cpu', help='cpu: the evaluation runs nowhere else')
-    parser.add_argument('--json', type=new_file, metavar='FILE', help='write all figures')
-    args = parser.parse_args(argv)
-    if args.device != 'cpu':
-        parser.error(f'--device {args.device}: COCO evaluation runs on the CPU only')
-    return args
+        ratios = (f'{row[key]:.2f}' for key in ('of_pycocotools', 'of_the_same'))
+        lines.append([row['backend'], row['what'], f'{min(row["cpu_seconds"]):.2f}', *ratios])
+    head = ['matching', 'what', 'CPU s', 'of AP by pycocotools', 'of AP by the same']
+    return markdown(head, lines, left=2)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure all sides and print one table; status 1 if their numbers differ."""
-    args = parse_args(argv)
+    parser = BenchmarkParser('evaluation.py', __doc__, repeat=3)
+    parser.add_argument('--images', type=count, default=500, help='5000 is the size of COCO val')
+    parser.add_argument('--detections', type=count, default=100, help='detections an image')
+    args = parser.parse(argv)
+    if args.device.type != 'cpu':
+        parser.error(f'--device {args.device}: COCO evaluation runs on the CPU only')
+    setting = set_threads(args, 'images', 'detections')
     backends = [name for name in BACKENDS if find_spec(name) is not None]
     pair = synthetic_pair(args.images, args.detections)
     sides = {(name, what): f for name in backends for what, f in sides_of(name).items()}
@@ -194,16 +174,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         for (name, what), taken in seconds.items()
     ]
     wrong = disagreements(results)
-    setting = {'machine': name_machine(torch.device('cpu')), 'cores': os.cpu_count()}
-    setting |= {key: vars(args)[key] for key in ('images', 'detections', 'repeat')}
-    setting |= {'date': time.strftime('%Y-%m-%d')}
-    print(', '.join(f'{key} {value}' for key, value in setting.items()), table(rows), sep='\n\n')
+    title = '{images} images with {detections} detections each, best of {repeat}'
+    publish(args, setting, title, table(rows), rows=rows, wrong=wrong)
     print(f'\nAP {results["pycocotools", "AP alone"]["AP"]:.6f}', end=', ')
     print('; '.join(wrong) or 'AP and oLRP are the same on all sides to the last bit')
     if len(backends) < len(BACKENDS):
         print('faster_coco_eval is not installed: pip install faster-coco-eval')
-    if args.json:
-        write_json_or_exit('evaluation.py', args.json, {**setting, 'rows': rows, 'wrong': wrong})
     return 1 if wrong else 0
 
 

@@ -9,33 +9,24 @@ ranking an image. Forward and backward; read the ratios.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
-if find_spec('mmdet_alrp') is None:  # not installed: the package lies two folders up
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import _find_package  # noqa: F401 - first
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from frame import BenchmarkParser, count, markdown, milliseconds, publish, set_threads
+from ranking_contestants import make_batch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
-try:
-    import torch
-    import torch.distributed as dist
-    import torch.multiprocessing as mp
-    from figures import count, milliseconds, name_machine, new_file, write_json, write_json_or_exit
-    from ranking_contestants import make_batch
-    from torch import Tensor
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    from mmdet_alrp.command_line import OneLineParser
-    from mmdet_alrp.ranking import alrp_loss, average_precision_loss, ndcg_loss, rank_sort_loss
-except ImportError as misfit:  # the package says which version does not fit, and what to do
-    print(f'global_ranking.py: error: {" ".join(str(misfit).split())}', file=sys.stderr)
-    sys.exit(2)
+from mmdet_alrp.evaluation.json_files import write_json
+from mmdet_alrp.ranking import alrp_loss, average_precision_loss, ndcg_loss, rank_sort_loss
 
 Batch = tuple[Tensor, Tensor, Tensor]
 LOSSES: dict[str, Callable[..., Tensor]] = {
@@ -72,15 +63,13 @@ class Traffic(TorchDispatchMode):
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Command line of the benchmark."""
-    parser = OneLineParser(description=__doc__, prog='global_ranking.py')
+    parser = BenchmarkParser('global_ranking.py', __doc__)
     parser.add_argument('--logits', type=count, default=10**6, help='of each process')
     parser.add_argument('--positives', type=count, default=1000, help='of each process')
     parser.add_argument('--processes', type=count, nargs='+', default=[2, 4])
     parser.add_argument('--images', type=count, default=8, help='of one process')
-    parser.add_argument('--repeat', type=count, default=7)
-    parser.add_argument('--threads', type=count, default=1, help='CPU threads of each process')
-    parser.add_argument('--json', type=new_file, metavar='FILE', help='write all figures')
-    args = parser.parse_args(argv)
+    args = parser.parse(argv)
+    args.threads = args.threads or 1
     if args.positives > args.logits:
         parser.error(f'{args.positives} positives do not fit into {args.logits} logits')
     if args.images > args.logits:
@@ -163,42 +152,26 @@ def table(rows: list[dict], num_logits: int) -> str:
     """Markdown table: times of one ranking a process and of the other scope, then the traffic."""
     head = ['loss', 'scope', 'processes', "'process' [ms]", 'scope [ms]', "scope / 'process'"]
     head += ['collectives', 'sent a process [kB]', 'of its logits']
-    lines = ['| ' + ' | '.join(head) + ' |', '|' + ' --- |' * 2 + ' ---: |' * (len(head) - 2)]
+    lines = []
     for row in rows:
-        cells = [row['loss'], row['scope'], str(row['processes'])]
+        cells = [row['loss'], row['scope'], row['processes']]
         cells += [milliseconds(row['process_seconds']), milliseconds(row['scope_seconds'])]
-        cells += [f'{row["scope_seconds"] / row["process_seconds"]:.2f}', str(row['collectives'])]
+        cells += [f'{row["scope_seconds"] / row["process_seconds"]:.2f}', row['collectives']]
         cells += [f'{row["bytes"] / 1000:,.1f}', f'{100 * row["bytes"] / (4 * num_logits):.3g} %']
-        lines.append('| ' + ' | '.join(cells) + ' |')
-    return '\n'.join(lines)
+        lines.append(cells)
+    return markdown(head, lines, left=2)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Time everything and print one table."""
     args = parse_args(argv)
-    torch.set_num_threads(args.threads)
-    setting = {
-        'machine': name_machine(torch.device('cpu')),
-        'torch': torch.__version__,
-        'threads': args.threads,
-        'logits': args.logits,
-        'positives': args.positives,
-        'images': args.images,
-        'repeat': args.repeat,
-        'date': datetime.date.today().isoformat(),
-    }
+    setting = set_threads(args, 'logits', 'positives', 'images')
     rows = [images_row(name, args) for name in LOSSES]
     for world_size in args.processes:
         rows += group_rows(world_size, args)
-    print(
-        '{machine}, PyTorch {torch}, {threads} thread(s), {logits:,} logits and {positives:,} '
-        "positives a process, {images} images for 'image', fastest of {repeat}, {date}\n".format(
-            **setting
-        )
-    )
-    print(table(rows, args.logits))
-    if args.json:
-        write_json_or_exit('global_ranking.py', args.json, {**setting, 'rows': rows})
+    title = '{logits:,} logits and {positives:,} positives a process, {images} images for '
+    title += "'image', fastest of {repeat}"
+    publish(args, setting, title, table(rows, args.logits), rows=rows)
 
 
 if __name__ == '__main__':

@@ -7,29 +7,24 @@ torchvision is faster. Where mmcv has no compiled operators, that column stays e
 from __future__ import annotations
 
 import argparse
-import datetime
-import statistics
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.util import find_spec
-from pathlib import Path
 
-if find_spec('mmdet_alrp') is None:  # not installed: the package lies two folders up
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import _find_package  # noqa: F401 - first
+import torch
+from frame import (
+    BenchmarkParser,
+    costs_in_turns,
+    count,
+    markdown,
+    milliseconds,
+    publish,
+    set_threads,
+)
+from mmcv import _ext
+from torch import Tensor
 
-try:
-    import torch
-    from figures import count, milliseconds, name_machine, new_file, write_json_or_exit
-    from mmcv import _ext
-    from ranking_losses import seconds_of, usable_device
-    from torch import Tensor
-
-    from mmdet_alrp.command_line import OneLineParser
-    from mmdet_alrp.operators.lookup import find_operator
-except ImportError as misfit:  # the package says which version does not fit, and what to do
-    print(f'operators.py: error: {" ".join(str(misfit).split())}', file=sys.stderr)
-    sys.exit(2)
+from mmdet_alrp.operators.lookup import find_operator
 
 Lookup = Callable[[str], Callable]
 GEOMETRY = {'dH': 1, 'dW': 1, 'padH': 1, 'padW': 1, 'dilationH': 1, 'dilationW': 1, 'group': 1}
@@ -38,22 +33,14 @@ GEOMETRY |= {'deformable_group': 1, 'kH': 3, 'kW': 3, 'im2col_step': 2}
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Command line of the benchmark."""
-    parser = OneLineParser(description=__doc__, prog='operators.py')
+    parser = BenchmarkParser('operators.py', __doc__)
     parser.add_argument(
         '--boxes', type=count, nargs='+', default=[1000, 5000, 20000], help='boxes for NMS'
     )
     parser.add_argument('--rois', type=count, default=512, help='boxes for RoIAlign')
     parser.add_argument('--size', type=count, default=100, help='height and width of the features')
     parser.add_argument('--channels', type=count, default=256)
-    parser.add_argument('--device', default='cpu', help='cpu, cuda or cuda:N')
-    parser.add_argument('--repeat', type=count, default=7)
-    parser.add_argument('--threads', type=count, help='CPU threads of PyTorch')
-    parser.add_argument('--json', type=new_file, metavar='FILE', help='write all figures')
-    args = parser.parse_args(argv)
-    args.device = usable_device(parser, args.device)
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    return args
+    return parser.parse(argv)
 
 
 def draw_boxes(number: int, side: float, device: torch.device) -> Tensor:
@@ -126,55 +113,31 @@ def list_calls(args: argparse.Namespace, find: Lookup) -> dict[str, Callable[[],
     return calls
 
 
-def measure(args: argparse.Namespace, lookups: dict[str, Lookup]) -> dict[str, dict[str, float]]:
-    """Median seconds of each call: row -> operators -> seconds."""
-    calls = {name: list_calls(args, find) for name, find in lookups.items()}
-    medians: dict[str, dict[str, float]] = {}
-    for row in next(iter(calls.values())):
-        times: dict[str, list[float]] = {name: [] for name in lookups}
-        for repeat in range(args.repeat + 1):
-            for name in lookups:
-                seconds = seconds_of(calls[name][row], (), args.device)
-                if repeat:  # the first warms up
-                    times[name].append(seconds)
-        medians[row] = {name: statistics.median(values) for name, values in times.items()}
-    return medians
-
-
 def table(medians: dict[str, dict[str, float]]) -> str:
     """Markdown table: one line an operator."""
-    lines = ['| operator | torchvision [ms] | compiled / torchvision |', '|:---|---:|---:|']
+    rows = []
     for row, seconds in medians.items():
         rival = seconds.get('compiled')
         shown = f'{rival / seconds["torchvision"]:.3g}' if rival else ''
-        lines.append(f'| {row} | {milliseconds(seconds["torchvision"])} | {shown} |')
-    return '\n'.join(lines)
+        rows.append([row, milliseconds(seconds['torchvision']), shown])
+    return markdown(['operator', 'torchvision [ms]', 'compiled / torchvision'], rows)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print."""
     args = parse_args(argv)
+    setting = set_threads(args, 'size', 'channels', 'rois')
     lookups: dict[str, Lookup] = {'torchvision': find_operator}
     if not str(_ext.__file__).endswith('.py'):
         lookups['compiled'] = partial(getattr, _ext)
-    setting = {
-        'machine': name_machine(args.device),
-        'torch': torch.__version__,
-        'threads': torch.get_num_threads(),
-        'size': args.size,
-        'channels': args.channels,
-        'rois': args.rois,
-        'repeat': args.repeat,
-        'date': datetime.date.today().isoformat(),
-    }
-    print(
-        '{machine}, torch {torch}, {threads} threads; 2 maps of {channels} x {size} x {size}, '
-        '{rois} boxes for RoIAlign, median of {repeat}, {date}\n'.format(**setting)
-    )
-    medians = measure(args, lookups)
-    print(table(medians))
-    if args.json:
-        write_json_or_exit('operators.py', args.json, {**setting, 'seconds': medians})
+    calls = {name: list_calls(args, find) for name, find in lookups.items()}
+    medians = {}
+    for row in calls['torchvision']:
+        pair = {name: own[row] for name, own in calls.items()}
+        costs = costs_in_turns(pair, args.device, args.repeat)
+        medians[row] = {name: own['seconds'] for name, own in costs.items()}
+    title = '2 maps of {channels} x {size} x {size}, {rois} boxes for RoIAlign, median of {repeat}'
+    publish(args, setting, title, table(medians), seconds=medians)
 
 
 if __name__ == '__main__':

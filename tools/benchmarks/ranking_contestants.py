@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from matrix_losses import bucketed_ap, bucketed_rank_sort, full_matrix_alrp, only_relevant
+from bucketing import bucketed_ap, bucketed_rank_sort
 from torch import Tensor
 
 from mmdet_alrp.ranking import alrp_loss, average_precision_loss, ndcg_loss, rank_sort_loss
@@ -15,13 +15,11 @@ DELTA = 1.0
 Contestant = Callable[[Tensor, Tensor, Tensor], object]
 # Width of the scores, and how far positives stand above
 STATES = {'first': (0.005, 0.0), 'spread': (1.0, 0.6), 'trained': (1.0, 5.0)}
-OURS = ('aLRP', 'AP', 'AP plain', 'AP hard', 'NDCG', 'RS')
+OURS = ('aLRP', 'AP', 'AP hard', 'NDCG', 'RS')
 # Which of ours the others are compared with
 RIVALS = {
     'loop (aLRP)': 'aLRP',
-    'full matrix (aLRP)': 'aLRP',
     'bucketing (AP)': 'AP',
-    'bucketing of relevant (AP)': 'AP',
     'bucketing (RS)': 'RS',
     'sort': 'aLRP',
 }
@@ -100,14 +98,6 @@ def focal(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
     return torch.autograd.grad(loss.sum() / len(loc_errors), logits)[0]
 
 
-def focal_op(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
-    """Sigmoid focal loss by mmcv's CUDA kernel: one class, so that label 1 is background."""
-    from mmcv.ops import sigmoid_focal_loss
-
-    loss = sigmoid_focal_loss(logits[:, None], (targets != 1).long(), 2.0, 0.25, None, 'none')
-    return torch.autograd.grad(loss.sum() / len(loc_errors), logits)[0]
-
-
 def fused_focal(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
     """Sigmoid focal loss by two kernels of Triton, forward and backward."""
     from triton_focal import focal_gradient
@@ -124,12 +114,6 @@ def our_alrp(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
 def our_ap(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
     """The package's AP loss in its interpolated form, forward and backward."""
     return torch.autograd.grad(average_precision_loss(logits, targets, DELTA), logits)[0]
-
-
-def our_plain_ap(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
-    """The package's AP loss in its plain form, forward and backward."""
-    loss = average_precision_loss(logits, targets, DELTA, interpolated=False)
-    return torch.autograd.grad(loss, logits)[0]
 
 
 def our_hard_ap(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
@@ -156,21 +140,9 @@ def bucketing_ap(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
     return bucketed_ap(logits, targets)[1]
 
 
-def bucketing_relevant_ap(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
-    """The same where only what stands above the lowest positive is sorted."""
-    index, *relevant = only_relevant(logits, targets)
-    grad = bucketed_ap(*relevant)[1]
-    return torch.zeros_like(logits.detach()).index_copy_(0, index, grad)
-
-
 def bucketing_rank_sort(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
     """Rank & Sort loss by buckets of negatives, hard step."""
     return bucketed_rank_sort(logits, targets, 1 - loc_errors / 2)[1]
-
-
-def full_matrix(logits: Tensor, targets: Tensor, loc_errors: Tensor) -> Tensor:
-    """Get aLRP's classification gradient from a matrix of all positives and relevant negatives."""
-    return full_matrix_alrp(logits, targets, loc_errors, DELTA)[1]
 
 
 def num_relevant(logits: Tensor, targets: Tensor) -> int:
@@ -184,24 +156,20 @@ def choose_contestants(device: torch.device) -> dict[str, Contestant]:
     chosen: dict[str, Contestant] = {
         'aLRP': our_alrp,
         'AP': our_ap,
-        'AP plain': our_plain_ap,
         'AP hard': our_hard_ap,
         'NDCG': our_ndcg,
         'RS': our_rank_sort,
         'focal': focal,
         'sort': sort_logits,
         'bucketing (AP)': bucketing_ap,
-        'bucketing of relevant (AP)': bucketing_relevant_ap,
         'bucketing (RS)': bucketing_rank_sort,
-        'full matrix (aLRP)': full_matrix,
         'loop (aLRP)': loop_over_positives,
     }
     if device.type == 'cuda':
-        for name, contestant in (('focal (fused)', fused_focal), ('focal (mmcv)', focal_op)):
-            try:
-                contestant(*make_batch(64, 4, device))
-            except (ImportError, RuntimeError) as reason:
-                print(f'note: without {name}: {str(reason).splitlines()[0]}')
-            else:
-                chosen[name] = contestant
+        try:
+            fused_focal(*make_batch(64, 4, device))
+        except (ImportError, RuntimeError) as reason:
+            print(f'note: without focal (fused): {str(reason).splitlines()[0]}')
+        else:
+            chosen['focal (fused)'] = fused_focal
     return chosen

@@ -13,34 +13,25 @@ tensors of one call hold at its peak, above its input.
 from __future__ import annotations
 
 import argparse
-import datetime
-import os
-import statistics
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.util import find_spec
-from pathlib import Path
 
-if find_spec('mmdet_alrp') is None:  # not installed: the package lies two folders up
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import _find_package  # noqa: F401 - first
+import torch
+from frame import (
+    BenchmarkParser,
+    costs_in_turns,
+    count,
+    markdown,
+    milliseconds,
+    publish,
+    ratio,
+    set_threads,
+)
+from torch import Tensor
+from torch.nn import functional
 
-# Read when torch is imported: some builds print two lines for every profile.
-os.environ.setdefault('KINETO_LOG_LEVEL', '6')
-
-try:
-    import torch
-    from call_costs import costs_of
-    from figures import count, milliseconds, name_machine, new_file, write_json_or_exit
-    from ranking_losses import ratio, seconds_of, usable_device
-    from torch import Tensor
-    from torch.nn import functional
-
-    from mmdet_alrp.command_line import OneLineParser
-    from mmdet_alrp.segmentation import losses as ours
-except ImportError as misfit:  # the package says which version does not fit, and what to do
-    print(f'segmentation_losses.py: error: {" ".join(str(misfit).split())}', file=sys.stderr)
-    sys.exit(2)
+from mmdet_alrp.segmentation import losses as ours
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 CE, BCE = 'cross entropy', 'binary cross entropy'
@@ -55,11 +46,7 @@ RIVALS = {
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Command line of the benchmark."""
-    parser = OneLineParser(
-        description=__doc__,
-        prog='segmentation_losses.py',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = BenchmarkParser('segmentation_losses.py', __doc__)
     parser.add_argument('--batch', type=count, default=2, help='images')
     parser.add_argument('--classes', type=count, default=21)
     parser.add_argument('--size', type=count, default=512, help='height and width, in pixels')
@@ -69,18 +56,13 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         nargs='+',
         help='classes that the targets hold (default: a quarter of them, and all)',
     )
-    parser.add_argument('--device', default='cpu', help='cpu, cuda or cuda:N')
-    parser.add_argument('--repeat', type=count, default=7)
-    parser.add_argument('--threads', type=count, help='CPU threads of PyTorch')
-    parser.add_argument('--json', type=new_file, metavar='FILE', help='write all figures')
-    args = parser.parse_args(argv)
+    args = parser.parse(argv)
     if args.classes < 2 or args.classes > IGNORED:
         parser.error(f'--classes must be from 2 to {IGNORED}, got {args.classes}')
     args.present = args.present or [max(args.classes // 4, 1), args.classes]
     for present in args.present:
         if present > args.classes:
             parser.error(f'--present {present} is more than the {args.classes} --classes')
-    args.device = usable_device(parser, args.device)
     return args
 
 
@@ -169,52 +151,30 @@ def measure(
 ) -> dict[str, dict]:
     """Median seconds and peak memory of each loss on one batch."""
     calls = {name: partial(forward_backward, loss, *batch) for name, loss in losses.items()}
-    figures: dict[str, dict] = {}
-    for name, call in calls.items():  # warms up too: allocator, kernels, clocks
-        figures[name] = {**costs_of(call, args.device)._asdict(), 'value': call()[0].item()}
-    samples: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(args.repeat):
-        for name, call in calls.items():
-            samples[name].append(seconds_of(call, (), args.device))
-    for name, times in samples.items():
-        figures[name]['seconds'] = statistics.median(times)
-        figures[name]['all_seconds'] = times
-    return figures
+    return costs_in_turns(calls, args.device, args.repeat)
 
 
 def table(rows: list[dict]) -> str:
     """Markdown table: one line an input and loss."""
-    head = ['channels', 'present', 'loss', 'time [ms]', '/ CE', '/ ours', 'memory [MiB]']
+    head = ['loss', 'channels', 'present', 'time [ms]', '/ CE', '/ ours', 'memory [MiB]']
     counted = any(costs['kernels'] is not None for costs in rows[0]['losses'].values())
     head += ['kernels', 'waits'] if counted else []
-    rule = ['---:'] * len(head)
-    rule[2] = ':---'
-    lines = ['| ' + ' | '.join(head) + ' |', '| ' + ' | '.join(rule) + ' |']
+    lines = []
     for row in rows:
         figures = row['losses']
         base = CE if CE in figures else BCE
         for name, costs in figures.items():
-            cells = [str(row['channels']), str(row['present']), name]
-            cells += [milliseconds(costs['seconds']), ratio(figures, name, base)]
-            cells += [ratio(figures, name, RIVALS.get(name)), f'{costs["peak_bytes"] / 2**20:,.1f}']
-            cells += [str(costs['kernels']), str(costs['waits'])] if counted else []
-            lines.append('| ' + ' | '.join(cells) + ' |')
-    return '\n'.join(lines)
+            cells = [name, row['channels'], row['present'], milliseconds(costs['seconds'])]
+            cells += [ratio(figures, name, other) for other in (base, RIVALS.get(name))]
+            cells += [f'{costs["peak_bytes"] / 2**20:,.1f}']
+            lines.append(cells + ([costs['kernels'], costs['waits']] if counted else []))
+    return markdown(head, lines)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Time all losses and print one table."""
     args = parse_args(argv)
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    setting = {
-        'machine': name_machine(args.device),
-        'device': str(args.device),
-        'torch': torch.__version__,
-        'threads': torch.get_num_threads(),
-        **{key: vars(args)[key] for key in ('batch', 'classes', 'size', 'repeat')},
-        'date': datetime.date.today().isoformat(),
-    }
+    setting = set_threads(args, 'batch', 'classes', 'size')
     if mmseg_lovasz() is None:
         print('note: MMSegmentation is not installed, so its Lovasz loss is left out')
     inputs = [(args.classes, present, multi_class_losses()) for present in args.present]
@@ -222,13 +182,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     for channels, present, losses in [*inputs, (1, 2, foreground_losses())]:
         figures = measure(losses, make_batch(args, channels, present), args)
         rows.append({'channels': channels, 'present': present, 'losses': figures})
-    print(
-        '{machine} ({device}), PyTorch {torch}, {threads} threads, {batch} x {size} x {size} '
-        'pixels, median of {repeat}, {date}\n'.format(**setting)
-    )
-    print(table(rows))
-    if args.json:
-        write_json_or_exit('segmentation_losses.py', args.json, {**setting, 'inputs': rows})
+    title = '{batch} x {size} x {size} pixels, median of {repeat}'
+    publish(args, setting, title, table(rows), inputs=rows)
 
 
 if __name__ == '__main__':

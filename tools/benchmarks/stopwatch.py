@@ -7,14 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
+from frame import wait_for
 
 PARTS = ('forward', 'assigner', 'targets', 'loss', 'backward', 'optimiser', 'rest')
-
-
-def wait_for(device: torch.device) -> None:
-    """Let the device finish what is queued."""
-    if device.type == 'cuda':
-        torch.cuda.synchronize(device)
 
 
 class Stopwatch:

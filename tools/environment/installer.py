@@ -6,7 +6,7 @@ from environment.progress import Progress, SetupError
 from environment.python_env import PythonEnv
 
 
-def pip_install(env: PythonEnv, progress: Progress, what: list[str]) -> None:
+def pip_install(env: PythonEnv, progress: Progress, what: list[str], **variables: str) -> None:
     """Install with the environment's pip; the output goes to the log.
 
     Modules are translated to byte code when they are first imported, not now: most never are.
@@ -14,7 +14,9 @@ def pip_install(env: PythonEnv, progress: Progress, what: list[str]) -> None:
     command = pip(env, 'install', '--no-compile', *what)
     messages: list[str] = []
     status = progress.run(
-        command, on_line=lambda s: messages.append(s) if s.startswith('ERROR') else None
+        command,
+        env=variables,
+        on_line=lambda s: messages.append(s) if s.startswith('ERROR') else None,
     )
     if status != 0:
         reason = messages[0].strip() if messages else f'pip stopped with status {status}'

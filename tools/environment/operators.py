@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import os
+import shlex
+import shutil
 
 from environment import stamp
 from environment.installer import pip_install, pip_uninstall
-from environment.mmcv_wheel import get_wheel
 from environment.pins import ROOT, choose_constraints, freeze_constraints, pinned_version
 from environment.progress import Progress, SetupError
 from environment.python_env import PythonEnv
@@ -17,7 +18,16 @@ import json, runpy
 survey = runpy.run_path({path!r})['survey']
 print(json.dumps([[f.module, f.installed, f.line() if f.problem else ''] for f in survey()]))
 """
-TOO_NEW = (3, 13)
+ASK_BUILD = """
+import json, os, sys, sysconfig, torch
+from torch.utils.cpp_extension import CUDA_HOME
+headers = os.path.isfile(os.path.join(sysconfig.get_paths()['include'], 'Python.h'))
+print(json.dumps([sys.version_info[:2], headers, torch.cuda.is_available() and not CUDA_HOME]))
+"""
+TOO_NEW = [3, 13]
+# With setuptools 80 CFLAGS replaces Python's own flags, so the first two repeat what matters there.
+# Without debug information the build takes half the time and the library is 25 times smaller.
+CFLAGS = '-DNDEBUG -fwrapv -O2 -g0 -w'
 
 
 def examine(env: PythonEnv) -> dict[str, tuple[bool, str]]:
@@ -59,18 +69,33 @@ def add_mmcv(env: PythonEnv, progress: Progress) -> None:
 
 
 def add_compiled(env: PythonEnv, progress: Progress) -> None:
-    """Install mmcv with compiled operators in place of what is there."""
-    version = json.loads(env.ask('import json, sys; print(json.dumps(sys.version_info[:2]))'))
-    if tuple(version) >= TOO_NEW:
+    """Have pip build mmcv with its operators, in place of the mmcv that is there."""
+    version, has_headers, without_nvcc = json.loads(env.ask(ASK_BUILD))
+    if version >= TOO_NEW:
         raise SetupError(
             'the sources of mmcv 2.1 cannot be built with Python 3.13 or newer; take Python 3.10 '
             'to 3.12, or the operators of torchvision (without OPERATORS=compiled)'
         )
-    constraints = ['-c', str(choose_constraints(env))]
-    pip_install(env, progress, [*constraints, 'wheel', 'ninja', 'psutil'])
-    wheel = get_wheel(env, Path(constraints[1]), pinned_version('mmcv'), progress)
-    progress.step('Installing mmcv')
+    compiler = os.environ.get('CXX', 'c++')
+    if not has_headers or shutil.which(shlex.split(compiler)[0]) is None:
+        raise SetupError(
+            f"OPERATORS=compiled needs a C++ compiler ({compiler}) and Python's headers: install "
+            'them (Debian and Ubuntu: apt install g++ python3-dev), or leave OPERATORS out'
+        )
+    variables = {'MMCV_WITH_OPS': '1', 'CFLAGS': CFLAGS}
+    variables['MAX_JOBS'] = os.environ.get('MAX_JOBS') or str(os.cpu_count() or 1)
+    if without_nvcc:
+        print('         torch sees a GPU, but there is no CUDA compiler: operators for the CPU')
+        variables['CUDA_VISIBLE_DEVICES'] = ''
+    limits = ['-c', str(choose_constraints(env))]
+    pip_install(env, progress, [*limits, 'wheel', 'ninja', 'psutil'])
+    progress.step('Compiling the operators of mmcv: many minutes; MAX_JOBS=1 if memory is short')
     pip_uninstall(env, progress, 'mmcv-lite')  # has the same files
-    pip_install(env, progress, [*constraints, '--force-reinstall', '--no-deps', str(wheel)])
+    mmcv = f'mmcv=={pinned_version("mmcv")}'
+    # Nothing from pip's cache, which does not know for which torch a wheel was built.
+    build = ['--no-cache-dir', '--no-build-isolation', '--no-deps', '--force-reinstall']
+    pip_install(env, progress, [*limits, *build, mmcv], **variables)
+    if not are_compiled(env):
+        raise SetupError(f'mmcv was built without operators, see {progress.log}')
     # Its few dependencies come in a call of their own: --no-deps keeps torch and numpy in place.
-    pip_install(env, progress, [*constraints, str(wheel)])
+    pip_install(env, progress, [*limits, mmcv])

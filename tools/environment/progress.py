@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,30 +19,18 @@ class Progress:
     def __init__(self, log: Path) -> None:
         self.log = log
         self.start = time.monotonic()
-        self.step_start = self.start
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text('', encoding='utf-8')
 
     def step(self, text: str) -> None:
         """Announce a step."""
-        self.step_start = time.monotonic()
         print(f'[{time.monotonic() - self.start:4.0f} s] {text}', flush=True)
-
-    def count(self, done: int, total: int, what: str) -> None:
-        """Show how far a long step is: in place on a terminal, now and then in a log."""
-        elapsed = time.monotonic() - self.step_start
-        line = f'         {done} of {total} {what}, {elapsed:.0f} s'
-        if sys.stdout.isatty():
-            print('\r' + line, end='\n' if done == total else '', flush=True)
-        elif done % 10 == 0 or done == total:
-            print(line, flush=True)
 
     def run(
         self,
         command: Sequence[str],
         env: dict[str, str] | None = None,
         on_line: Callable[[str], None] | None = None,
-        log: Path | None = None,
     ) -> int:
         """Run a command into the log; return its exit status.
 
@@ -51,7 +38,6 @@ class Progress:
             command: Program and arguments.
             env: Environment variables that differ from this process's.
             on_line: Called with every line of output.
-            log: File for the output, in place of the common one.
         """
         process = subprocess.Popen(
             [str(part) for part in command],
@@ -63,7 +49,7 @@ class Progress:
             encoding='utf-8',
             errors='replace',
         )
-        with (log or self.log).open('a', encoding='utf-8') as file, process:
+        with self.log.open('a', encoding='utf-8') as file, process:
             file.write('$ ' + ' '.join(str(part) for part in command) + '\n')
             for line in process.stdout:
                 file.write(line)

@@ -6,3 +6,8 @@ _base_ = [
 
 model = dict(bbox_head=dict(num_classes=5))
 default_hooks = _base_.ablation_hooks
+# Half the usual length: a table has thirty runs.
+max_epochs = 3
+train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
+param_scheduler = _base_.param_scheduler
+param_scheduler[1].update(end=max_epochs, T_max=max_epochs)

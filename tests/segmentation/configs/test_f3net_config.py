@@ -45,17 +45,6 @@ def test_rates_rise_and_fall_in_straight_lines():
             scheduler.step()
 
 
-def test_facts_of_the_recipe():
-    cfg = load(NAME)
-    loader = cfg.train_dataloader
-    assert loader.batch_size == cfg.auto_scale_lr.base_batch_size == 32
-    assert loader.collate_fn.sizes == [224, 256, 288, 320, 352]
-    assert cfg.train_cfg.type == 'EpochBasedTrainLoop'
-    assert cfg.optim_wrapper.optimizer.lr == 0.05
-    loss = cfg.model.decode_head.loss_decode
-    assert loss.output_weight == [0.5, 0.5, 0.5, 0.25, 0.125, 0.0625] and loss.legacy_bce
-
-
 def test_a_small_epoch_trains_and_judges(tmp_path):
     write_shapes(tmp_path / 'data', ShapesOptions(4, 2, 80, 64, kind='saliency'))
     options = {

@@ -191,36 +191,3 @@ def test_plot_search_refuses_in_one_line(tmp_path, capsys):
     search(tmp_path)
     with pytest.raises(UsageError, match='is given twice'):
         tool.group_searches([tmp_path, tmp_path])
-
-
-def test_commands_and_settings_of_the_page_are_there(tmp_path):
-    from mmengine.config import Config
-
-    from mmdet_alrp.segmentation.search import build_algorithm, build_executor
-    from mmdet_alrp.segmentation.search.settings import search_settings
-
-    text = (ROOT / 'docs' / 'search.md').read_text('utf-8')
-    named = set(re.findall(r'(?:tools|configs)/[\w/]+\.py', text))
-    assert len(named) >= 6 and all((ROOT / name).is_file() for name in named), named
-    code, original_size = re.findall(r'```python\n(.*?)```', text, re.DOTALL)
-    (tmp_path / 'my_search.py').write_text(code)
-    (tmp_path / 'my_original_size.py').write_text(original_size)
-    cfg = Config.fromfile(tmp_path / 'my_original_size.py')
-    steps = [step.type for step in cfg.val_dataloader.dataset.pipeline]
-    assert steps == ['LoadImageFromFile', 'Resize', 'LoadAnnotations', 'PackSegInputs']
-    assert cfg.search.target_metric == 'BF1'
-    settings = search_settings(Config.fromfile(tmp_path / 'my_search.py'))
-    space = SearchSpace(settings['target_metric'], **settings['space'])
-    assert len(build_algorithm(settings['algorithm'], space).propose()) == 16
-    local = re.findall(r"`dict\((type='local'.*?)\)`", text)
-    assert len(local) == 2
-    for options in local:
-        build_executor(eval(f'dict({options})', {'dict': dict}))
-    for options in re.findall(r'^\| `(search\.[^`]+=[^`]+)` \|', text, re.MULTILINE):
-        args = load_tool('search_loss').parse_args(['x.py', '--cfg-options', *options.split()])
-        cfg = Config.fromfile(tmp_path / 'my_search.py')
-        cfg.merge_from_dict(args.cfg_options)
-        changed = search_settings(cfg)
-        assert changed != settings
-        space = SearchSpace(changed['target_metric'], **changed['space'])
-        assert build_algorithm(changed['algorithm'], space).propose()

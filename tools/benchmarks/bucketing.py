@@ -1,4 +1,4 @@
-"""Other ways to rank, to be timed: buckets of negatives, and all pairs in one matrix.
+"""Another way to rank, to be timed: buckets of negatives.
 
 Bucketing sorts all logits and treats the run of negatives between two neighbouring positives as one
 negative, with the mean of their logits and their number. P positives then meet at most P + 1
@@ -118,46 +118,6 @@ def bucketed_rank_sort(logits: Tensor, targets: Tensor, ious: Tensor) -> tuple[T
 
     grad = _ranking_gradient(buckets, steps, num_fp, errors, sort_grad)
     return errors.mean() + excess.mean(), grad
-
-
-def only_relevant(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Leave out what stands below every positive, before anything is sorted.
-
-    Returns:
-        Where the others are, shape (n,), and their logits and targets.
-    """
-    scores = logits.detach()
-    lowest = torch.where(targets == 1, scores, torch.inf).min()
-    index = (scores >= lowest).nonzero().squeeze(1)
-    return index, scores[index], targets[index]
-
-
-def full_matrix_alrp(
-    logits: Tensor, targets: Tensor, loc_errors: Tensor, delta: float
-) -> tuple[Tensor, Tensor]:
-    """Compute aLRP's classification loss and gradient with all pairs in one matrix.
-
-    Negatives that no ramp reaches are left out.
-    """
-    scores = logits.detach()
-    is_pos = targets == 1
-    pos = scores[is_pos]
-    is_relevant = (targets == 0) & (scores >= pos.min() - delta)
-    above = _steps(scores[is_relevant], pos, delta)
-    among = _steps(pos, pos, delta).fill_diagonal_(0)
-    num_fp = above.sum(1)
-    rank = 1 + among.sum(1) + num_fp
-    surplus = torch.where(num_fp > 0, (num_fp + among @ loc_errors) / rank, 0) / len(pos)
-    grad = torch.zeros_like(scores)
-    grad[is_pos] = -surplus
-    grad[is_relevant] = (surplus / torch.where(num_fp > 0, num_fp, 1)) @ above
-    return (num_fp / rank).mean(), grad
-
-
-def _steps(above: Tensor, pos: Tensor, delta: float) -> Tensor:
-    """Smoothed steps of all ``above`` (columns) over ``pos`` (rows), in one buffer."""
-    steps = above - pos[:, None]
-    return steps.div_(2 * delta).add_(0.5).clamp_(0, 1)
 
 
 def _ranking_gradient(
