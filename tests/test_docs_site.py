@@ -88,7 +88,7 @@ def test_reference_is_rendered_with_links(site):
     for name in ENTRY.findall((DOCS / 'api.md').read_text('utf-8')):
         assert f'id="{name}"' in text, name
     assert ':class:`' not in text and ':func:`' not in text
-    assert re.search(r'href="#mmdet_alrp\.ranking\.average_precision_loss"[^>]*><code>', text)
+    assert re.search(r'href="#mmdet_alrp\.ranking\.rank_sort_loss"[^>]*><code>', text)
 
 
 def test_reference_has_all_that_is_public():
