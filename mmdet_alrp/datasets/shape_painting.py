@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from .scene_styles import SceneStyle
 from .shape_scenes import SUBPIXEL_BITS, Scene, Shape, to_fixed_point
 
 
@@ -19,13 +20,14 @@ def paint_image(scene: Scene) -> np.ndarray:
     """
     rng = np.random.default_rng(scene.paint_seed)
     canvas = _background(rng, scene.width, scene.height)
-    _add_clutter(rng, canvas)
+    style = scene.style
+    _add_clutter(rng, canvas, style)
     for shape in scene.shapes:
         _paint_shape(canvas, shape)
-    sigma = rng.uniform(0.0, 1.3)
+    sigma = rng.uniform(0.0, style.max_blur)
     if sigma > 0.3:
         canvas = cv2.GaussianBlur(canvas, (0, 0), sigma)
-    grain = rng.standard_normal(canvas.shape, dtype=np.float32) * rng.uniform(3.0, 18.0)
+    grain = rng.standard_normal(canvas.shape, dtype=np.float32) * rng.uniform(*style.grain)
     return np.clip(canvas + grain, 0, 255).astype(np.uint8)
 
 
@@ -47,17 +49,17 @@ def _background(rng: np.random.Generator, width: int, height: int) -> np.ndarray
     return canvas
 
 
-def _add_clutter(rng: np.random.Generator, canvas: np.ndarray) -> None:
+def _add_clutter(rng: np.random.Generator, canvas: np.ndarray, style: SceneStyle) -> None:
     """Draw lines, open curves and soft blobs behind the shapes, in place."""
     height, width = canvas.shape[:2]
-    for _ in range(rng.integers(0, 4)):
+    for _ in range(rng.integers(0, style.max_blobs + 1)):
         blob = np.zeros((height, width), np.float32)
         center = rng.integers(0, [width, height])
         axes = rng.integers(4, max(5, min(width, height) // 4), 2)
         cv2.ellipse(blob, center.tolist(), axes.tolist(), rng.uniform(0, 180), 0, 360, 1.0, -1)
         blob = cv2.GaussianBlur(blob, (0, 0), rng.uniform(2.0, 7.0))
         canvas += blob[..., None] * rng.normal(0, 40, 3).astype(np.float32)
-    for _ in range(rng.integers(0, 9)):
+    for _ in range(rng.integers(0, style.max_strokes + 1)):
         points = rng.uniform(0, [width, height], (rng.integers(2, 5), 2))
         if rng.random() < 0.5:  # a short stroke: the same line drawn together towards one point
             points = points[0] + (points - points[0]) * 0.2
