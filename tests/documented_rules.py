@@ -54,6 +54,7 @@ BOX_FIGURES = TOOLS + 'eval_lrp.py::test_backends_write_the_same_file'
 MASK_FIGURES = TOOLS + 'eval_lrp.py::test_tau_and_masks'
 ON_PAGE = DOCS + 'test_commands_of_the_evaluation_page_run'
 DRAWS = TOOLS + 'make_shapes.py::test_command_draws_the_set_and_does_nothing_the_second_time'
+HARD = TOOLS + 'make_shapes.py::test_hard_scenes_are_those_that_measured_results_were_trained_on'
 REPORT = 'tests/test_compatibility.py::test_report_of_this_environment'
 OPERATORS = 'tests/operators/test_installation.py::test_operators_are_put_in_and_taken_out'
 SITE = 'tests/test_docs_site.py::test_every_page_is_built_and_reachable'
@@ -62,7 +63,7 @@ EDITABLE = 'tests/test_packaging.py::test_editable_install_links_to_the_sources'
 PROJECT = 'tests/test_foreign_project.py::'
 STOCK = PROJECT + 'test_project_trains_with_the_stock_tool_and_the_installed_wheel'
 HOOKS = 'tests/test_repository_files.py::test_pre_commit_runs_the_pinned_ruff'
-DEMO = TOOLS + 'demo.py::test_demo_trains_evaluates_draws_and_reuses'
+DEMO = TOOLS + 'demo.py::test_demo_trains_both_draws_them_and_reuses'
 TWO = TOOLS + 'alrp_training.py::test_two_processes_share_one_ratio'
 VIEWS = TOOLS + 'test.py::test_test_time_augmentation_changes_the_predictions'
 FOCAL = RUNS + 'test_focal_loss_trains_too'
@@ -146,13 +147,14 @@ COMMANDS = [
     (r'tools/analysis/plot_search\.py( work_dirs/\w+)+ --out \w+\.png', [COMPARES], FILES),
     # Data, evaluation, drawings
     (r'tools/make_shapes\.py --help', [HERE + 'test_help_is_given'], ''),
-    (r'tools/make_shapes\.py data/shapes( --train \d+ --val \d+)?', [FIRST_STEPS, DRAWS], HOURS),
-    (r'tools/make_shapes\.py \S+ --kind (semantic|saliency)', [SALIENCY], HOURS),
+    (r'tools/make_shapes\.py data/shapes --train \d+ --val \d+', [FIRST_STEPS, DRAWS], HOURS),
+    (r'tools/make_shapes\.py data/shapes( --scenes hard)?', [HARD, DRAWS], HOURS),
+    (r'tools/make_shapes\.py \S+ --kind (semantic|saliency)( --scenes hard)?', [SALIENCY], HOURS),
     (r'tools/eval_lrp\.py truth\.json detections\.json.*', [ON_PAGE], ''),
     (r'tools/eval_lrp\.py GROUND_TRUTH.* --calibration .*', [CALIBRATION], FILES),
     (r'tools/calibrate\.py GROUND_TRUTH.*', [CALIBRATES], FILES),
     (r'tools/calibrate\.py CONFIG CHECKPOINT .*', [CALIBRATES_RUN], FILES),
-    (r'tools/calibrate\.py data/shapes/val\.json work_dirs/demo/.*', [DEMO], HOURS),
+    (r'tools/calibrate\.py data/demo/val\.json work_dirs/demo/.*', [DEMO], HOURS),
     (r'tools/eval_lrp\.py GROUND_TRUTH.* --iou-type bbox .*', [ON_PAGE, BOX_FIGURES], FILES),
     (r'tools/eval_lrp\.py GROUND_TRUTH.* --iou-type segm .*', [MASK_FIGURES], FILES),
     (r'tools/eval_lrp\.py \S+ work_dirs/val\.bbox\.json .*', [FIRST_STEPS], FILES),

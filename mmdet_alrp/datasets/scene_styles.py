@@ -18,6 +18,7 @@ class SceneStyle:
         margin: How far a centre keeps from the border, as a fraction of the radius.
         min_visible: Fraction of an object that must be seen; others are taken out.
         contrast: Lowest and highest distance in grey levels from what is behind.
+        texture: Strength of the background's texture; 1 is up to some 40 grey levels.
         max_blobs: Most soft blobs behind the shapes.
         max_strokes: Most lines and curves behind the shapes.
         max_blur: Largest sigma of the blur in pixels.
@@ -32,6 +33,7 @@ class SceneStyle:
     margin: float
     min_visible: float
     contrast: tuple[float, float]
+    texture: float
     max_blobs: int
     max_strokes: int
     max_blur: float
@@ -44,11 +46,12 @@ SCENES: dict[str, SceneStyle] = {
         mean_objects=2.0,
         max_objects=6,
         max_distractors=0,
-        min_radius=14.0,
+        min_radius=16.0,
         max_radius=0.3,
         margin=1.0,
         min_visible=0.9,
-        contrast=(70.0, 120.0),
+        contrast=(80.0, 120.0),
+        texture=0.4,
         max_blobs=2,
         max_strokes=0,
         max_blur=0.6,
@@ -63,6 +66,7 @@ SCENES: dict[str, SceneStyle] = {
         margin=0.0,
         min_visible=0.35,
         contrast=(30.0, 110.0),
+        texture=1.0,
         max_blobs=3,
         max_strokes=8,
         max_blur=1.3,

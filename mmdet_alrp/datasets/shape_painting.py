@@ -19,8 +19,8 @@ def paint_image(scene: Scene) -> np.ndarray:
         The image in OpenCV's channel order (blue, green, red), uint8, shape (height, width, 3).
     """
     rng = np.random.default_rng(scene.paint_seed)
-    canvas = _background(rng, scene.width, scene.height)
     style = scene.style
+    canvas = _background(rng, scene.width, scene.height, style.texture)
     _add_clutter(rng, canvas, style)
     for shape in scene.shapes:
         _paint_shape(canvas, shape)
@@ -37,7 +37,7 @@ def _texture(rng: np.random.Generator, width: int, height: int, cells: int) -> n
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def _background(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
+def _background(rng: np.random.Generator, width: int, height: int, texture: float) -> np.ndarray:
     """Return a textured gradient, float32, grey levels."""
     canvas = np.empty((height, width, 3), np.float32)
     canvas[:] = rng.uniform(70, 185) + rng.normal(0, 22, 3)
@@ -45,7 +45,7 @@ def _background(rng: np.random.Generator, width: int, height: int) -> np.ndarray
     canvas += np.linspace(-1, 1, width, dtype=np.float32)[None, :, None] * direction[0]
     canvas += np.linspace(-1, 1, height, dtype=np.float32)[:, None, None] * direction[1]
     for cells, strength in ((4, 14.0), (11, 9.0), (31, 6.0)):
-        canvas += _texture(rng, width, height, cells) * (strength * rng.uniform(0.2, 1.3))
+        canvas += _texture(rng, width, height, cells) * (texture * strength * rng.uniform(0.2, 1.3))
     return canvas
 
 

@@ -88,7 +88,7 @@ def test_model_trains_with_the_loss_of_its_name_and_predicts(name):
     losses = [module for where, module in model.named_modules() if where.endswith('.loss_cls')]
     assert {type(module).__name__ for module in losses} == {PROMISED_LOSS[loss_of(name)]}
     train_one_step(name, model)
-    num_classes = {'shapes': 5, 'bccd': 3}.get(name.rsplit('_', 1)[-1], 80)
+    num_classes = {'shapes': 5, 'demo': 5, 'bccd': 3}.get(name.rsplit('_', 1)[-1], 80)
     for found in predict(model):
         assert 0 < len(found) <= model.test_cfg.get('rcnn', model.test_cfg).max_per_img
         assert found.labels.max() < num_classes

@@ -47,6 +47,7 @@ PROMISED_NAMES = {
     *(f'{loss}_{kind}_r18_shapes' for kind in ('dino', 'fcos') for loss in ('alrp', 'rs', 'focal')),
     *(f'{loss}_{kind}_r18_shapes' for kind in ('gfl', 'rtmdet') for loss in ('alrp', 'rs', 'qfl')),
     *('rs_paa_r18_shapes', 'focal_paa_r18_shapes', 'rs_mask_rcnn_r18_shapes'),
+    *(f'{loss}_retinanet_demo' for loss in ('alrp', 'focal')),
     *(f'{loss}_retinanet_r18_bccd' for loss in ('alrp', 'rs', 'focal')),
 }
 

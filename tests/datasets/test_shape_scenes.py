@@ -96,7 +96,7 @@ def test_easy_set_has_all_classes_and_few_large_shapes_that_are_seen_well():
         assert np.ptp(points, axis=0).max() > 16
         # a centre keeps one radius from the border; the corners of a rectangle are farther out
         assert points.min() > -0.35 * 48 and points.max() < 160 + 0.35 * 48
-        assert shape.contrast >= 70
+        assert shape.contrast >= 80
 
 
 @pytest.mark.parametrize(('width', 'height'), [(32, 32), (200, 60)])
