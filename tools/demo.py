@@ -233,7 +233,7 @@ def contact_sheet(halves: dict[str, CalibratedHalf], images_dir: Path) -> np.nda
         for name, detections in shown.items():
             found = [det for det in detections if det['image_id'] == image_id]
             panel = draw_boxes(image, found, truth, SHEET_PANEL, objects)
-            panels.append(captioned(panel, f'{name}: {len(found)} of {len(objects)} objects'))
+            panels.append(captioned(panel, f'{name}: {len(found)} found, {len(objects)} there'))
     return tiled([panels[start : start + 4] for start in range(0, len(panels), 4)])
 
 
