@@ -159,6 +159,7 @@ def train(args: argparse.Namespace, lock: TextIO) -> None:
         UsageError: If a training stops.
     """
     command = training_command(args)
+    steps = args.steps or Config.fromfile(ROOT / command[1]).train_cfg.max_iters
     print(f'training: python {shlex.join(command)}', flush=True)
     log = args.work_dir / 'training.log'
     with open(log, 'a', encoding='utf-8') as file:
@@ -174,7 +175,8 @@ def train(args: argparse.Namespace, lock: TextIO) -> None:
             try:
                 process.wait(SECONDS)
             except subprocess.TimeoutExpired:
-                shown = [f'{name} {progress(run_folder(args.work_dir, name))}' for name in TWINS]
+                folders = {name: run_folder(args.work_dir, name) for name in TWINS}
+                shown = [f'{name} {progress(folder, steps)}' for name, folder in folders.items()]
                 print(f'{time.strftime("%H:%M:%S")}  ' + '   '.join(shown), flush=True)
     except BaseException:
         os.killpg(process.pid, signal.SIGTERM)  # the trainings as well
@@ -185,13 +187,13 @@ def train(args: argparse.Namespace, lock: TextIO) -> None:
         raise UsageError(f'the training stopped ({last[:200]}); everything it said is in {log}')
 
 
-def progress(folder: Path) -> str:
+def progress(folder: Path, steps: int) -> str:
     """The last step that a run has logged."""
     try:
         last = read_log(folder).train[-1]
     except (UsageError, IndexError):
         return 'starts'
-    return f'step {last["step"]}, loss {last["loss"]:.3f}'
+    return f'step {last["step"]} of {steps}, loss {last["loss"]:.3f}'
 
 
 def run_folder(work_dir: Path, name: str) -> Path:

@@ -194,7 +194,7 @@ def test_interrupted_demo_ends_the_trainings(demo, shapes, tmp_path, monkeypatch
         'child.wait()\n'
     )
 
-    def interrupt(folder):
+    def interrupt(folder, steps):
         if pid_file.is_file() and pid_file.read_text():
             raise KeyboardInterrupt
         return 'starts'
@@ -202,7 +202,7 @@ def test_interrupted_demo_ends_the_trainings(demo, shapes, tmp_path, monkeypatch
     monkeypatch.setattr(demo, 'training_command', lambda args: [str(script)])
     monkeypatch.setattr(demo, 'SECONDS', 0.1)
     monkeypatch.setattr(demo, 'progress', interrupt)
-    args = options_of(demo, tmp_path, shapes)
+    args = options_of(demo, tmp_path, shapes, '--steps', '1')
     with demo.claim(args) as lock, pytest.raises(KeyboardInterrupt):
         demo.train(args, lock)
     status = Path('/proc', pid_file.read_text(), 'status')
@@ -216,14 +216,14 @@ def test_interrupted_demo_ends_the_trainings(demo, shapes, tmp_path, monkeypatch
 def test_training_that_stops_is_one_line(demo, shapes, tmp_path, monkeypatch):
     (tmp_path / 'stops.py').write_text("raise SystemExit('no memory')")
     monkeypatch.setattr(demo, 'training_command', lambda args: [str(tmp_path / 'stops.py')])
-    args = options_of(demo, tmp_path, shapes)
+    args = options_of(demo, tmp_path, shapes, '--steps', '1')
     with demo.claim(args) as lock, pytest.raises(UsageError, match=r'stopped \(no memory\)'):
         demo.train(args, lock)
 
 
 def test_progress_is_the_last_logged_step(demo, work_dir, tmp_path):
-    assert demo.progress(work_dir) == 'step 30, loss 0.067'
-    assert demo.progress(tmp_path / 'empty') == 'starts'
+    assert demo.progress(work_dir, 40) == 'step 30 of 40, loss 0.067'
+    assert demo.progress(tmp_path / 'empty', 40) == 'starts'
 
 
 @pytest.mark.parametrize(
