@@ -1,226 +1,257 @@
-"""Train an aLRP RetinaNet on the embedded data set, evaluate it and draw what it finds.
+"""Train a detector with aLRP and its twin with focal loss on drawn images, and show what they find.
 
-Ends with a table of AP and oLRP beside the focal-loss twin; everything is under the work dir.
 An interrupted demo goes on where it was when it is started again.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
+import hashlib
+import json
 import os
 import shlex
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
-try:
-    from mmdet_alrp.command_line import OneLineParser, UsageError
-except ModuleNotFoundError as missing:
-    if missing.name != 'mmdet_alrp':
-        raise
-    # Not installed: the package lies beside this folder.
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from mmdet_alrp.command_line import OneLineParser, UsageError
-
+import _find_package  # noqa: F401 - first
+import numpy as np
 import torch
-from analysis.calibrated_half import calibrate_half
-from analysis.comparison import (
-    FIGURES,
-    RunFigures,
-    markdown_table,
-    plain_table,
-    read_reference,
-    table_rows,
-    write_reference,
+from analysis.calibrated_half import CalibratedHalf, calibrate_half
+from analysis.draw_detections import (
+    SHEET_PANEL,
+    above_thresholds,
+    captioned,
+    choose_images,
+    draw_boxes,
+    read_image,
+    tiled,
+    write_png,
 )
-from analysis.draw_detections import above_thresholds, draw_detections
-from analysis.plot_training import plot_training
-from analysis.tracked_run import TrackedRun
+from analysis.plot_training import read_log
 from mmengine.config import Config
 
-from mmdet_alrp.atomic_write import atomic_write
-from mmdet_alrp.calibration import CalibrationError, write_calibration
+from mmdet_alrp.calibration import CalibrationError
 from mmdet_alrp.calibration.calibrators import check_method
 from mmdet_alrp.cli.exit_status import exit_status_of
+from mmdet_alrp.command_line import OneLineParser, UsageError
 from mmdet_alrp.datasets import ShapesOptions, write_shapes
 from mmdet_alrp.engine.bfloat16 import cpu_has_bfloat16
-from mmdet_alrp.evaluation import evaluate_lrp
 from mmdet_alrp.evaluation.coco_files import CocoFileError, read_detections, read_ground_truth
-from mmdet_alrp.evaluation.lrp_plots import save_plots
+from mmdet_alrp.evaluation.json_files import write_json
 
 ROOT = Path(__file__).resolve().parent.parent
-REFERENCE = Path(__file__).resolve().parent / 'demo_reference.json'
-CONFIGS = {'aLRP': 'alrp_retinanet_r18_shapes.py', 'focal': 'focal_retinanet_r18_shapes.py'}
+TWINS = {'aLRP': 'alrp_retinanet_demo', 'focal': 'focal_retinanet_demo'}
+SHAPES = ShapesOptions(train=2400, val=300)
+# Row of the table -> figure of tools/benchmarks/compare_losses.py
+ROWS = {
+    'AP, IoU .50 to .95': 'AP',
+    'AP50': 'AP50',
+    'AP75': 'AP75',
+    'oLRP (lower is better)': 'oLRP',
+    'error of raw scores (LaECE)': 'LaECE',
+    'error after calibration': 'LaECE calibrated',
+}
 NUM_PICTURES = 8
+SECONDS = 15  # between two lines of progress
+NEXT = (
+    'Your own photos, in COCO format (FOLDER/train.json, val.json, train/, val/): write their\n'
+    'classes into configs/_base_/aquarium.py and their number into the config, then\n'
+    '  python tools/train.py configs/alrp_retinanet_mnv2_aquarium.py --data-root FOLDER'
+)
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the parsed command line."""
     parser = OneLineParser(description=__doc__.partition('\n')[0], prog='demo.py')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/demo'))
-    parser.add_argument('--data-root', type=Path, default=Path('data/shapes'))
-    parser.add_argument('--epochs', type=int, help='length of a training (as the config says)')
+    parser.add_argument('--data-root', type=Path, default=Path('data/demo'))
+    parser.add_argument('--steps', type=int, help='length of a training (as the configs say)')
     parser.add_argument(
         '--amp',
         action=argparse.BooleanOptionalAction,
         default=not torch.cuda.is_available() and cpu_has_bfloat16(),
         help='mixed precision (on a CPU with instructions for bfloat16)',
     )
-    parser.add_argument('--retrain', action='store_true', help='train even what is trained already')
-    parser.add_argument(
-        '--with-focal', action='store_true', help='train the focal-loss twin as well'
-    )
-    parser.add_argument(
-        '--update-reference',
-        action='store_true',
-        help="store the twin's figures for later demos; needs --with-focal",
-    )
-    parser.add_argument('--reference', type=Path, default=REFERENCE, help='file of stored figures')
     args = parser.parse_args(argv)
-    if args.update_reference and not args.with_focal:
-        parser.error('--update-reference stores the figures of --with-focal: give both')
-    if args.epochs is not None and args.epochs < 1:
-        parser.error(f'--epochs must be at least 1, got {args.epochs}')
+    if args.steps is not None and args.steps < 1:
+        parser.error(f'--steps must be at least 1, got {args.steps}')
+    if ' ' in str(args.work_dir):  # MMEngine takes spaces out of what --cfg-options sets
+        parser.error(f'--work-dir must be without spaces, got {str(args.work_dir)!r}')
     return args
 
 
-def prepare_data(root: Path) -> str:
-    """Draw the data set if it is not there; return what describes it.
+def draw_data(root: Path) -> None:
+    """Draw the data set unless one is there.
 
     Raises:
         UsageError: If the folder holds something else.
     """
-    manifest = root / 'manifest.json'
-    if not all((root / name).is_file() for name in ('train.json', 'val.json', 'manifest.json')):
-        options = ShapesOptions()
-        print(f'data: drawing {options.train} + {options.val} images to {root}', flush=True)
-        try:
-            write_shapes(root, options, os.cpu_count() or 1)
-        except FileExistsError as error:
-            raise UsageError(f'{error}: remove it or give another --data-root') from None
-    else:
-        print(f'data: {root} is there')
-    return manifest.read_text(encoding='utf-8')
+    if all((root / name).is_file() for name in ('train.json', 'val.json', 'manifest.json')):
+        print(f'{root}: the images are there')
+        return
+    print(f'{root}: drawing {SHAPES.train} + {SHAPES.val} images', flush=True)
+    try:
+        write_shapes(root, SHAPES, os.cpu_count() or 1)
+    except FileExistsError as error:
+        raise UsageError(f'{error}: remove it or give another --data-root') from None
 
 
-def tracked_run(name: str, args: argparse.Namespace, data_stamp: str) -> TrackedRun:
-    """Return the run of one of the configs with the options written into it.
-
-    Raises:
-        UsageError: If the config is missing.
-    """
-    path = ROOT / 'configs' / CONFIGS[name]
-    if not path.is_file():
-        raise UsageError(f'{path} is missing: run the demo in a whole checkout')
-    cfg = Config.fromfile(path)
-    if args.epochs is not None:
-        shorten(cfg, args.epochs)
-    folder = args.work_dir / name.lower()
-    for split in ('train', 'val', 'test'):
-        cfg[f'{split}_dataloader'].dataset.data_root = str(args.data_root)
-        if split != 'train':
-            cfg[f'{split}_evaluator'].ann_file = str(args.data_root / 'val.json')
-    cfg.test_evaluator.outfile_prefix = str(folder / 'detections')
-    cfg.test_evaluator.classwise = True
-    return TrackedRun(name, folder, cfg, data_stamp, args.amp)
-
-
-def shorten(cfg: Config, epochs: int) -> None:
-    """Change the length of a run, and of what runs over its whole length."""
-    full = cfg.train_cfg.max_epochs
-    cfg.train_cfg.max_epochs = epochs
-    for scheduler in cfg.get('param_scheduler') or []:
-        for key in ('end', 'T_max'):
-            if scheduler.get('by_epoch') and scheduler.get(key) == full:
-                scheduler[key] = epochs
-
-
-def train_and_judge(
-    name: str, args: argparse.Namespace, data_stamp: str
-) -> tuple[RunFigures, list[Path]]:
-    """Train and evaluate one config and draw all pictures of it.
+def claim(args: argparse.Namespace) -> TextIO:
+    """Take the work dir, unless it holds a demo of other configs, options or images.
 
     Returns:
-        The figures, and the files for the user to look at.
+        An open file with a lock, for the trainings to hold as well.
+
+    Raises:
+        UsageError: If the work dir holds something else, or another demo uses it.
     """
-    run = tracked_run(name, args, data_stamp)
-    run.train(args.retrain)
-    run.evaluate()
-    detections = Path(f'{run.cfg.test_evaluator.outfile_prefix}.bbox.json')
-    coco_gt = read_ground_truth(args.data_root / 'val.json', 'bbox')
-    coco_dt = read_detections(detections, coco_gt, 'bbox')
-    report = evaluate_lrp(coco_gt, coco_dt)
-    title = f'{CONFIGS[name]}, {run.epochs} epochs'
-    curves = plot_training(run.folder, run.folder / 'training.png', title)
-    plots = save_plots(report, run.folder / 'evaluation')
-    drawn_gt, found, thresholds = coco_gt, coco_dt.dataset['annotations'], report.thresholds()
-    try:  # pictures show the half of the images that the calibration has not seen
-        half = calibrate_half(coco_gt, coco_dt)
-        drawn_gt, found, thresholds = half.truth, half.calibrated, half.thresholds()
-        write_calibration(run.folder / 'scores.json', half.calibration)
-        before, after = (each.summary()['LaECE_0'] for each in (half.before, half.after))
-        print(
-            f'{name}: scores made expected IoUs on half of the validation images; on the other '
-            f'half LaECE_0 is {after:.3f}, before {before:.3f}'
+    args.work_dir.mkdir(parents=True, exist_ok=True)
+    lock = open(args.work_dir / '.lock', 'w', encoding='utf-8')  # noqa: SIM115 - stays open
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise UsageError(f'{args.work_dir}: another demo uses it: wait for its end') from None
+    configs = [Config.fromfile(ROOT / 'configs' / f'{name}.py') for name in TWINS.values()]
+    texts = [json.dumps(cfg.to_dict(), sort_keys=True, default=str) for cfg in configs]
+    texts.append((args.data_root / 'manifest.json').read_text(encoding='utf-8'))
+    digest = hashlib.sha256('\n'.join(texts).encode()).hexdigest()
+    own = {'steps': args.steps, 'amp': args.amp, 'configs and images': digest}
+    note = args.work_dir / 'demo.json'
+    if not note.is_file():
+        write_json(note, own)
+    elif json.loads(note.read_text(encoding='utf-8')) != own:
+        raise UsageError(
+            f'{args.work_dir} holds a demo with other options, configs or images: '
+            'remove it or give another --work-dir'
         )
-    except CalibrationError as error:
-        print(f'{name}: raw scores are drawn: {error}')
-    shown = above_thresholds(drawn_gt, found, thresholds)
-    val_dir = args.data_root / 'val'
-    pictures = draw_detections(drawn_gt, shown, val_dir, run.folder / 'pictures', NUM_PICTURES)
-    minutes = run.note().get('seconds', 0.0) / 60
-    print(f'{name}: trained in {minutes:.1f} minutes on {run_device()}')
-    figures = RunFigures(
-        config=f'configs/{CONFIGS[name]}',
-        command=reproducing_command(args),
-        seed=run.cfg.get('randomness', {}).get('seed'),
-        epochs=run.epochs,
-        torch=torch.__version__,
-        date=date.today().isoformat(),
-        metrics={figure: report.summary()[figure] for figure in FIGURES},
-    )
-    return figures, [pictures[0], curves, plots[0].parent, detections]
+    return lock
 
 
-def run_device() -> str:
-    """What a run uses, as MMEngine chooses it."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f'the CPU ({torch.get_num_threads()} threads)'
+def training_command(args: argparse.Namespace) -> list[str]:
+    """Command line that trains both twins side by side."""
+    command = ['tools/benchmarks/compare_losses.py']
+    command += [f'configs/{TWINS[name]}.py' for name in ('focal', 'aLRP')]  # the baseline first
+    command += ['--work-dir', str(args.work_dir), '--data-root', str(args.data_root)]
+    command += ['--seeds', '0', '--jobs', '2', *['--amp'] * args.amp]
+    if args.steps is not None:
+        keys = ('train_cfg.max_iters', 'train_cfg.val_interval')
+        keys += ('param_scheduler.1.end', 'param_scheduler.1.T_max')
+        command += ['--cfg-options', *(f'{key}={args.steps}' for key in keys)]
+    return command
 
 
-def reproducing_command(args: argparse.Namespace) -> str:
-    """Command line that gives the figures again; folders have no part in them."""
-    words = ['python', 'tools/demo.py', *['--with-focal'] * args.with_focal]
-    if args.data_root != Path('data/shapes'):
-        words += ['--data-root', str(args.data_root)]
-    words += ['--epochs', str(args.epochs)] if args.epochs else []
-    return shlex.join([*words, f'--{"" if args.amp else "no-"}amp'])
+def train(args: argparse.Namespace, lock: TextIO) -> None:
+    """Train what is not finished and tell how far it is.
 
+    Args:
+        args: Options of the demo.
+        lock: Held by the trainings for as long as they run, even if the demo is killed.
 
-def write_report(columns: list[tuple[str, RunFigures]], path: Path) -> None:
-    """Print the table and write it as Markdown."""
-    rows = table_rows(columns)
-    notes = [f'{name}: {run.source()}' for name, run in columns]
-    if columns[1][1].epochs not in (None, columns[0][1].epochs):
-        notes.append('The two columns have different numbers of epochs: they do not compare.')
-    print(f'\n{plain_table(rows)}\n')
-    print('\n'.join(notes))
-    text = '\n'.join(f'- {note}' for note in notes)
-    with atomic_write(path) as draft:
-        draft.write_text(
-            f'# aLRP and focal loss on the drawn shapes\n\n{markdown_table(rows)}\n\n'
-            f'Validation images; oLRP at IoU 0.5.\n\n{text}\n',
-            encoding='utf-8',
+    Raises:
+        UsageError: If a training stops.
+    """
+    command = training_command(args)
+    steps = args.steps or Config.fromfile(ROOT / command[1]).train_cfg.max_iters
+    print(f'training: python {shlex.join(command)}', flush=True)
+    log = args.work_dir / 'training.log'
+    with open(log, 'a', encoding='utf-8') as file:
+        process = subprocess.Popen(
+            [sys.executable, *(str(ROOT / w) if w.endswith('.py') else w for w in command)],
+            stdout=file,
+            stderr=file,
+            start_new_session=True,  # a group of its own, which can be ended as a whole
+            pass_fds=(lock.fileno(),),
         )
+    try:
+        while process.poll() is None:
+            try:
+                process.wait(SECONDS)
+            except subprocess.TimeoutExpired:
+                folders = {name: run_folder(args.work_dir, name) for name in TWINS}
+                shown = [f'{name} {progress(folder, steps)}' for name, folder in folders.items()]
+                print(f'{time.strftime("%H:%M:%S")}  ' + '   '.join(shown), flush=True)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGTERM)  # the trainings as well
+        process.wait()
+        raise
+    if process.returncode:
+        last = log.read_text(encoding='utf-8', errors='replace').strip().rpartition('\n')[2]
+        raise UsageError(f'the training stopped ({last[:200]}); everything it said is in {log}')
+
+
+def progress(folder: Path, steps: int) -> str:
+    """The last step that a run has logged."""
+    try:
+        last = read_log(folder).train[-1]
+    except (UsageError, IndexError):
+        return 'starts'
+    return f'step {last["step"]} of {steps}, loss {last["loss"]:.3f}'
+
+
+def run_folder(work_dir: Path, name: str) -> Path:
+    """Where compare_losses.py leaves the run of a twin."""
+    return work_dir / TWINS[name] / 'seed0'
+
+
+def calibrated(args: argparse.Namespace) -> dict[str, CalibratedHalf]:
+    """Detections of both twins with expected IoUs as scores, on half of the validation images.
+
+    Raises:
+        UsageError: If a twin has found nothing.
+    """
+    truth = read_ground_truth(args.data_root / 'val.json', 'bbox')
+    halves = {}
+    for name in TWINS:
+        found = run_folder(args.work_dir, name) / 'val.bbox.json'
+        try:
+            halves[name] = calibrate_half(truth, read_detections(found, truth, 'bbox'))
+        except CalibrationError as error:
+            raise UsageError(f'{name}: {error}: train longer') from None
+    return halves
+
+
+def contact_sheet(halves: dict[str, CalibratedHalf], images_dir: Path) -> np.ndarray:
+    """Draw the twins beside each other on the same images, two images a row.
+
+    A twin shows what reaches its best threshold of the class; objects are thin white boxes.
+    """
+    truth = next(iter(halves.values())).truth
+    shown = {
+        name: above_thresholds(truth, half.calibrated, half.thresholds())
+        for name, half in halves.items()
+    }
+    panels = []
+    for image_id in choose_images(truth, NUM_PICTURES):
+        image = read_image(images_dir / truth.imgs[image_id]['file_name'])
+        objects = truth.imgToAnns[image_id]
+        for name, detections in shown.items():
+            found = [det for det in detections if det['image_id'] == image_id]
+            panel = draw_boxes(image, found, truth, SHEET_PANEL, objects)
+            panels.append(captioned(panel, f'{name}: {len(found)} found, {len(objects)} there'))
+    return tiled([panels[start : start + 4] for start in range(0, len(panels), 4)])
+
+
+def table(work_dir: Path) -> str:
+    """Figures of both twins as aligned text."""
+    files = [run_folder(work_dir, name) / 'figures.json' for name in TWINS]
+    runs = [json.loads(file.read_text(encoding='utf-8'))['figures'] for file in files]
+    lines = [f'{"":28}' + ''.join(f'{name:>8}' for name in TWINS)]
+    for row, figure in ROWS.items():
+        cells = ['-' if run[figure] is None else f'{run[figure]:.3f}' for run in runs]
+        lines.append(f'{row:28}' + ''.join(f'{cell:>8}' for cell in cells))
+    return '\n'.join(lines)
 
 
 def stop(signum: int, frame: FrameType | None) -> NoReturn:
-    """Turn a request to end into an exception, so that the training is ended too.
+    """Turn a request to end into an exception, so that the trainings are ended too.
 
     Raises:
         KeyboardInterrupt: Always.
@@ -235,38 +266,31 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: Command line; None takes that of the process.
 
     Raises:
-        UsageError: If data, runs or stored figures cannot be used, in one line.
+        UsageError: If data or runs cannot be used, in one line.
     """
     args = parse_args(argv)
+    started = time.monotonic()
     try:
         check_method('isotonic')
     except ModuleNotFoundError as error:
         raise UsageError(f'the demo calibrates scores: {error}') from None
-    stored = None if args.with_focal else read_reference(args.reference)
     try:
-        data_stamp = prepare_data(args.data_root)
-        figures, paths = train_and_judge('aLRP', args, data_stamp)
-        columns = [('aLRP (measured here)', figures)]
-        if args.with_focal:
-            twin, twin_paths = train_and_judge('focal', args, data_stamp)
-            columns.append(('focal (measured here)', twin))
-            paths += twin_paths
-        else:
-            columns.append(('focal (stored)', stored))
-        if args.update_reference:
-            write_reference(args.reference, twin)
-            paths.append(args.reference)
-        report = args.work_dir / 'report.md'
-        write_report(columns, report)
+        draw_data(args.data_root)
+        with claim(args) as lock:
+            train(args, lock)
+        sheet = contact_sheet(calibrated(args), args.data_root / 'val')
+        path = write_png(args.work_dir / 'contact_sheet.png', sheet)
     except (CocoFileError, OSError) as error:
         raise UsageError(' '.join(str(error).split())) from None
-    print('\nLook at:')
-    for path in [report, *paths]:
-        print(f'  {path}')
+    print(f'\n{table(args.work_dir)}\n')
+    print(f'Pictures: {path} (scores are expected IoUs; thin white boxes are the objects)')
+    print(f'All figures: {args.work_dir / "table.md"}')
+    print(f'This took {(time.monotonic() - started) / 60:.1f} minutes.\n\n{NEXT}')
 
 
 if __name__ == '__main__':
-    signal.signal(signal.SIGTERM, stop)
+    for request in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(request, stop)
     try:
         status = exit_status_of(main, 'demo.py')
     except KeyboardInterrupt:

@@ -11,6 +11,7 @@ from pathlib import Path
 import _find_package  # noqa: F401 - first
 
 from mmdet_alrp.command_line import OneLineParser, fail
+from mmdet_alrp.datasets.scene_styles import SCENES
 from mmdet_alrp.datasets.shape_files import write_shapes
 from mmdet_alrp.datasets.shape_options import LAYOUTS, ShapesOptions
 from mmdet_alrp.datasets.shape_outlines import CLASS_OUTLINES
@@ -35,6 +36,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default=defaults.kind,
         help='boxes and instance masks in COCO format (the default), masks of class ids with '
         'background as 0, or masks that are 255 where the largest objects are',
+    )
+    parser.add_argument(
+        '--scenes',
+        choices=SCENES,
+        default=defaults.scenes,
+        help='easy (the default): few large shapes, well seen; hard: small, hidden and faint too',
     )
     parser.add_argument('--train', type=int, default=defaults.train, help='training images')
     parser.add_argument('--val', type=int, default=defaults.val, help='validation images')
@@ -69,7 +76,14 @@ def main(argv: list[str] | None = None) -> int:
     try:
         width, height = args.size
         options = ShapesOptions(
-            args.train, args.val, width, height, args.seed, tuple(args.classes), args.kind
+            args.train,
+            args.val,
+            width,
+            height,
+            args.seed,
+            tuple(args.classes),
+            args.kind,
+            args.scenes,
         )
         written = write_shapes(args.out_dir, options, args.workers, args.force)
     except FileExistsError as error:

@@ -1,4 +1,5 @@
-# The embedded data set; draw it with `python tools/make_shapes.py data/shapes`.
+# The embedded data set; the results in the docs are of those that
+# `python tools/make_shapes.py data/shapes --scenes hard` draws.
 _base_ = 'coco_format.py'
 
 dataset_type = 'ShapesDataset'

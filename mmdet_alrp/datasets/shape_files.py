@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from .scene_styles import SCENES
 from .shape_boxes import Record, box_record, write_box_file
 from .shape_masks import saliency_mask, semantic_mask
 from .shape_options import LAYOUTS, SPLITS, ShapesOptions
@@ -160,7 +161,8 @@ def _draw_chunk(
     records = []
     for index in range(start, min(start + CHUNK, count)):
         rng = np.random.default_rng([options.seed, split_index, index])
-        scene = compose_scene(rng, options.width, options.height, options.classes)
+        style = SCENES[options.scenes]
+        scene = compose_scene(rng, options.width, options.height, options.classes, style)
         image_id = index + 1
         file_name = f'{image_id:06d}.jpg'
         quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+from .scene_styles import SCENES
 from .shape_outlines import CLASS_OUTLINES
 
 GENERATOR_VERSION = 2  # raise it whenever the same options give other files
@@ -46,6 +47,7 @@ class ShapesOptions:
         seed: Seed of the whole set.
         classes: Names of the classes to draw; their order is that of the category ids.
         kind: Key of ``LAYOUTS``: what is written beside the images.
+        scenes: Key of ``SCENES``: how hard the scenes are.
 
     Raises:
         ValueError: If one of them cannot be drawn.
@@ -58,11 +60,14 @@ class ShapesOptions:
     seed: int = 0
     classes: tuple[str, ...] = tuple(CLASS_OUTLINES)
     kind: str = 'boxes'
+    scenes: str = 'easy'
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""
         if self.kind not in LAYOUTS:
             raise ValueError(f'kind must be one of {", ".join(LAYOUTS)}; got {self.kind!r}')
+        if self.scenes not in SCENES:
+            raise ValueError(f'scenes must be one of {", ".join(SCENES)}; got {self.scenes!r}')
         for name in SPLITS:
             if getattr(self, name) < 1:
                 raise ValueError(f'{name} must be at least 1, got {getattr(self, name)}')
@@ -87,4 +92,6 @@ class ShapesOptions:
         content = json.loads(json.dumps({'generator': GENERATOR_VERSION, **asdict(self)}))
         if self.kind == 'boxes':  # the only kind at first: its manifests say nothing about it
             del content['kind']
+        if self.scenes == 'hard':  # likewise
+            del content['scenes']
         return content

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from .scene_styles import SceneStyle
 from .shape_scenes import SUBPIXEL_BITS, Scene, Shape, to_fixed_point
 
 
@@ -18,14 +19,15 @@ def paint_image(scene: Scene) -> np.ndarray:
         The image in OpenCV's channel order (blue, green, red), uint8, shape (height, width, 3).
     """
     rng = np.random.default_rng(scene.paint_seed)
-    canvas = _background(rng, scene.width, scene.height)
-    _add_clutter(rng, canvas)
+    style = scene.style
+    canvas = _background(rng, scene.width, scene.height, style.texture)
+    _add_clutter(rng, canvas, style)
     for shape in scene.shapes:
         _paint_shape(canvas, shape)
-    sigma = rng.uniform(0.0, 1.3)
+    sigma = rng.uniform(0.0, style.max_blur)
     if sigma > 0.3:
         canvas = cv2.GaussianBlur(canvas, (0, 0), sigma)
-    grain = rng.standard_normal(canvas.shape, dtype=np.float32) * rng.uniform(3.0, 18.0)
+    grain = rng.standard_normal(canvas.shape, dtype=np.float32) * rng.uniform(*style.grain)
     return np.clip(canvas + grain, 0, 255).astype(np.uint8)
 
 
@@ -35,7 +37,7 @@ def _texture(rng: np.random.Generator, width: int, height: int, cells: int) -> n
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def _background(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
+def _background(rng: np.random.Generator, width: int, height: int, texture: float) -> np.ndarray:
     """Return a textured gradient, float32, grey levels."""
     canvas = np.empty((height, width, 3), np.float32)
     canvas[:] = rng.uniform(70, 185) + rng.normal(0, 22, 3)
@@ -43,21 +45,21 @@ def _background(rng: np.random.Generator, width: int, height: int) -> np.ndarray
     canvas += np.linspace(-1, 1, width, dtype=np.float32)[None, :, None] * direction[0]
     canvas += np.linspace(-1, 1, height, dtype=np.float32)[:, None, None] * direction[1]
     for cells, strength in ((4, 14.0), (11, 9.0), (31, 6.0)):
-        canvas += _texture(rng, width, height, cells) * (strength * rng.uniform(0.2, 1.3))
+        canvas += _texture(rng, width, height, cells) * (texture * strength * rng.uniform(0.2, 1.3))
     return canvas
 
 
-def _add_clutter(rng: np.random.Generator, canvas: np.ndarray) -> None:
+def _add_clutter(rng: np.random.Generator, canvas: np.ndarray, style: SceneStyle) -> None:
     """Draw lines, open curves and soft blobs behind the shapes, in place."""
     height, width = canvas.shape[:2]
-    for _ in range(rng.integers(0, 4)):
+    for _ in range(rng.integers(0, style.max_blobs + 1)):
         blob = np.zeros((height, width), np.float32)
         center = rng.integers(0, [width, height])
         axes = rng.integers(4, max(5, min(width, height) // 4), 2)
         cv2.ellipse(blob, center.tolist(), axes.tolist(), rng.uniform(0, 180), 0, 360, 1.0, -1)
         blob = cv2.GaussianBlur(blob, (0, 0), rng.uniform(2.0, 7.0))
         canvas += blob[..., None] * rng.normal(0, 40, 3).astype(np.float32)
-    for _ in range(rng.integers(0, 9)):
+    for _ in range(rng.integers(0, style.max_strokes + 1)):
         points = rng.uniform(0, [width, height], (rng.integers(2, 5), 2))
         if rng.random() < 0.5:  # a short stroke: the same line drawn together towards one point
             points = points[0] + (points - points[0]) * 0.2

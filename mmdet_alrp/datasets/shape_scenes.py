@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from .scene_styles import SceneStyle
 from .shape_outlines import CLASS_OUTLINES, DISTRACTOR_OUTLINES, Outline
 
 SUBPIXEL_BITS = 4  # OpenCV draws polygons with this many fractional bits
 MIN_VISIBLE_PIXELS = 36
-MIN_VISIBLE_FRACTION = 0.35
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,14 @@ class Scene:
         height: Image height in pixels.
         shapes: Back to front: a later shape hides the earlier ones.
         paint_seed: Seed of background, clutter, blur and noise.
+        style: How much clutter, blur and noise there may be.
     """
 
     width: int
     height: int
     shapes: tuple[Shape, ...]
     paint_seed: int
+    style: SceneStyle
 
 
 def to_fixed_point(outline: Outline) -> list[np.ndarray]:
@@ -104,7 +106,11 @@ def instance_masks(scene: Scene) -> list[tuple[str, np.ndarray]]:
 
 
 def compose_scene(
-    rng: np.random.Generator, width: int, height: int, classes: tuple[str, ...]
+    rng: np.random.Generator,
+    width: int,
+    height: int,
+    classes: tuple[str, ...],
+    style: SceneStyle,
 ) -> Scene:
     """Draw the content of one scene at random.
 
@@ -113,37 +119,41 @@ def compose_scene(
         width: Image width in pixels.
         height: Image height in pixels.
         classes: Names of the classes that may appear.
+        style: How hard the scene may be.
 
     Returns:
         A scene in which every annotated shape is visible well enough to be found: the others are
         taken out, because an object that is painted but not annotated would be a false label.
     """
-    num_objects = 1 + min(int(rng.poisson(3.0)), 11)
+    num_objects = 1 + min(int(rng.poisson(style.mean_objects)), style.max_objects - 1)
     kinds = list(rng.choice(classes, num_objects))
-    kinds += list(rng.choice(list(DISTRACTOR_OUTLINES), rng.integers(0, 2)))
+    kinds += list(rng.choice(list(DISTRACTOR_OUTLINES), rng.integers(0, style.max_distractors + 1)))
     # placed from large to small, with a little disorder: small shapes lie mostly in front
-    radii = np.array([_random_radius(rng, width, height) for _ in kinds])
+    radii = np.array([_random_radius(rng, min(width, height), style) for _ in kinds])
     order = np.argsort(-radii * rng.uniform(0.6, 1.6, len(radii)))
-    shapes = tuple(_random_shape(rng, str(kinds[i]), radii[i], width, height) for i in order)
-    return _without_hidden(Scene(width, height, shapes, int(rng.integers(2**31))))
+    size = np.array([width, height])
+    shapes = tuple(_random_shape(rng, str(kinds[i]), radii[i], size, style) for i in order)
+    return _without_hidden(Scene(width, height, shapes, int(rng.integers(2**31)), style))
 
 
-def _random_radius(rng: np.random.Generator, width: int, height: int) -> float:
+def _random_radius(rng: np.random.Generator, side: int, style: SceneStyle) -> float:
     """Return a radius in pixels, log-uniform: as many shapes of 8 to 16 as of 40 to 80."""
-    largest = max(0.6 * min(width, height), 12.0)
-    return float(np.exp(rng.uniform(np.log(7.0), np.log(largest))))
+    largest = max(style.max_radius * side, 12.0)
+    smallest = min(style.min_radius, largest)
+    return float(np.exp(rng.uniform(np.log(smallest), np.log(largest))))
 
 
 def _random_shape(
-    rng: np.random.Generator, kind: str, radius: float, width: int, height: int
+    rng: np.random.Generator, kind: str, radius: float, size: np.ndarray, style: SceneStyle
 ) -> Shape:
     outline = {**CLASS_OUTLINES, **DISTRACTOR_OUTLINES}[kind](rng)
     angle = rng.uniform(0, 2 * np.pi)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    center = rng.uniform(0, [width, height])
+    border = np.minimum(style.margin * radius, size / 2)
+    center = rng.uniform(border, size - border)
     placed = [part * radius @ turn + center for part in outline]
     # a small shape needs more contrast to be seen at all
-    contrast = rng.uniform(30.0, 110.0) + 60.0 / np.sqrt(radius)
+    contrast = rng.uniform(*style.contrast) + 60.0 / np.sqrt(radius)
     return Shape(kind, placed, float(contrast), int(rng.integers(2**31)))
 
 
@@ -154,7 +164,7 @@ def _without_hidden(scene: Scene) -> Scene:
             _visible_fraction(shape, int(mask.sum()))
             for shape, mask in zip(scene.shapes, visible_masks(scene), strict=True)
         ]
-        if not fractions or min(fractions) >= MIN_VISIBLE_FRACTION:
+        if not fractions or min(fractions) >= scene.style.min_visible:
             return scene
         worst = int(np.argmin(fractions))
         scene = replace(scene, shapes=scene.shapes[:worst] + scene.shapes[worst + 1 :])

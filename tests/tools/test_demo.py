@@ -3,15 +3,18 @@ import json
 import math
 import re
 import sys
+import time
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from mmengine.config import Config
 from tiny_runs import REPO, load_tool, run_tool
 
 from mmdet_alrp.cli.exit_status import exit_status_of
 from mmdet_alrp.command_line import UsageError
 from mmdet_alrp.datasets import ShapesOptions, write_shapes
+from mmdet_alrp.evaluation import evaluate_lrp
 
 STEPS = 10
 
@@ -139,130 +142,95 @@ def test_pictures_show_what_reaches_its_class_threshold(shapes, tmp_path, capsys
     assert (tmp_path / 'out' / 'contact_sheet.png').is_file()
 
 
-def test_stored_reference_has_the_structure_that_the_demo_reads():
-    comparison = analysis('comparison')
-    stored = comparison.read_reference(REPO / 'tools' / 'demo_reference.json')
-    assert (REPO / stored.config).is_file() and stored.config in stored.command
-    known = [value is not None for value in (stored.seed, stored.epochs, *stored.metrics.values())]
-    assert all(known) or not any(known)
-    for figure, value in stored.metrics.items():
-        assert value is None or -(figure == 'rho') <= value <= 1
-
-
-@pytest.mark.parametrize('change', [{'metrics': {'AP': 0.5}}, {'extra': 1}, {'metrics': None}])
-def test_reference_of_another_structure_is_refused(tmp_path, change):
-    comparison = analysis('comparison')
-    content = json.loads((REPO / 'tools' / 'demo_reference.json').read_text())
-    (tmp_path / 'r.json').write_text(json.dumps({**content, **change}))
-    with pytest.raises(UsageError, match='no file of stored figures'):
-        comparison.read_reference(tmp_path / 'r.json')
-
-
-def figures(comparison, value):
-    metrics = dict.fromkeys(comparison.FIGURES, value)
-    return comparison.RunFigures('c.py', 'python x', 0, 1, '2.13', '2026-01-01', metrics)
-
-
-def test_table_has_a_dash_for_what_is_not_known(tmp_path):
-    comparison = analysis('comparison')
-    known, unknown = figures(comparison, 0.25), figures(comparison, None)
-    rows = comparison.table_rows([('ours', known), ('stored', unknown)])
-    assert rows[1] == ['AP', 'higher', '0.2500', '-', '-']
-    rows = comparison.table_rows([('ours', known), ('stored', figures(comparison, 0.5))])
-    assert rows[4] == ['oLRP', 'lower', '0.2500', '0.5000', '-0.2500']
-    assert len({len(line) for line in comparison.plain_table(rows).splitlines()}) == 1
-    comparison.write_reference(tmp_path / 'r.json', known)
-    assert comparison.read_reference(tmp_path / 'r.json') == known
-
-
-def test_progress_shows_steps_and_evaluations_only():
-    line = analysis('tracked_run').progress_line
-    step = (
-        '2026/01/01 05:37:26 - mmengine - INFO - Epoch(train)  [2][ 20/188]  lr: 7.3e-04  '
-        'eta: 1 day, 0:12:21  time: 1.1  loss: 0.5314  loss_cls: 0.1910  loss_bbox: 0.3404'
-    )
-    shown = '   20/188  ETA 1 day, 0:12:21  loss 0.5314  loss_cls 0.1910  loss_bbox 0.3404'
-    assert line(step, 12) == f'epoch  2/12{shown}'
-    val = 'INFO - Epoch(val) [2][4/4]    coco/bbox_mAP: 0.5  coco/bbox_oLRP: 0.6  time: 0.1'
-    assert line(val, 12) == 'validation: AP 0.5  oLRP 0.6'
-    assert line("model = dict(type='RetinaNet')", 12) == ''
-
-
-def test_second_training_in_one_folder_is_refused(tmp_path):
-    locked = analysis('tracked_run').locked
-    with locked(tmp_path / 'lock'), pytest.raises(UsageError, match='another process'):
-        locked(tmp_path / 'lock').__enter__()
-    with locked(tmp_path / 'lock') as descriptor:
-        assert descriptor > 0
+def test_objects_are_thin_and_white_over_the_detections(shapes):
+    draw = analysis('draw_detections')
+    coco_gt = draw.read_ground_truth(shapes / 'val.json', 'bbox')
+    box = {'bbox': [20, 30, 40, 20], 'category_id': min(coco_gt.cats)}
+    grey = np.full((96, 96, 3), 100, np.uint8)
+    found = {**box, 'bbox': [20, 60, 40, 20], 'score': 0.5}
+    panel = draw.draw_boxes(grey, [found], coco_gt, 96, [box])
+    edge, beside = panel[30, 25:55], panel[[27, 33], 25:55]
+    assert (edge > 230).all() and (beside == 100).all()
+    colour = np.abs(panel[80, 25:55].astype(int) - draw.COLOURS[0]).max()
+    assert colour < 20 and (panel[35, 30:50] == 100).all()
 
 
 @pytest.fixture
-def make_run(tmp_path, monkeypatch):
-    """A run whose training leaves a checkpoint, and is interrupted if `fail` says so."""
-    tracked = analysis('tracked_run')
-    started, fail = [], []
-
-    def start(run, tool, options, lock=None):
-        started.append(tool)
-        (run.folder / 'epoch_1.pth').touch()
-        (run.folder / 'last_checkpoint').write_text(str(run.folder / 'epoch_1.pth'))
-        if fail:
-            raise fail.pop()
-
-    monkeypatch.setattr(tracked.TrackedRun, '_start', start)
-
-    def make(data_stamp='', **settings):
-        cfg = Config({'train_cfg': {'max_epochs': 2}, **settings})
-        return tracked.TrackedRun('aLRP', tmp_path / 'alrp', cfg, data_stamp)
-
-    return make, started, fail
+def demo():
+    return load_tool('demo')
 
 
-def test_interrupted_run_goes_on_and_a_finished_one_is_reused(make_run, capsys):
-    make, started, fail = make_run
-    fail.append(KeyboardInterrupt())
-    with pytest.raises(KeyboardInterrupt):
-        make().train()
-    assert not make().is_finished() and 'training 2 epochs' in capsys.readouterr().out
-    make().train()
-    assert make().is_finished() and 'going on from' in capsys.readouterr().out
-    make().train()
-    assert 'reused' in capsys.readouterr().out and started == ['train.py'] * 2
-    make().train(retrain=True)
-    assert 'training 2 epochs' in capsys.readouterr().out and started == ['train.py'] * 3
+def options_of(demo, work_dir, shapes, *more):
+    options = ['--work-dir', work_dir, '--data-root', shapes, *more]
+    return demo.parse_args([str(option) for option in options])
 
 
-@pytest.mark.parametrize('change', [{'data_stamp': 'other'}, {'lr': 0.1}])
-def test_run_of_another_config_is_moved_aside(make_run, change):
-    make, started, _ = make_run
-    make().train()
-    (make().folder / 'mark').touch()
-    make(**change).train()
-    assert make(**change).is_finished() and not make().is_finished()
-    assert not (make().folder / 'mark').exists() and len(started) == 2
-    assert (make().folder.with_name('alrp_previous') / 'mark').exists()
+@pytest.mark.parametrize('change', [['--steps', '2'], ['--amp'], 'images'])
+def test_work_dir_of_another_demo_is_refused(demo, change, shapes, tmp_path):
+    demo.claim(options_of(demo, tmp_path, shapes, '--no-amp')).close()
+    demo.claim(options_of(demo, tmp_path, shapes, '--no-amp')).close()
+    more = ['--no-amp', *change]
+    if change == 'images':
+        more, other = ['--no-amp'], tmp_path / 'other'
+        write_shapes(other, ShapesOptions(train=1, val=1, width=32, height=32))
+        shapes = other
+    with pytest.raises(UsageError, match='other options, configs or images: remove it'):
+        demo.claim(options_of(demo, tmp_path, shapes, *more))
 
 
-def test_evaluation_is_done_once_a_training(make_run):
-    make, started, fail = make_run
-    make().train()
-    fail.append(UsageError('stopped'))
-    with pytest.raises(UsageError):
-        make().evaluate()
-    make().evaluate()
-    make().evaluate()
-    assert started == ['train.py', 'test.py', 'test.py']
-    make().train(retrain=True)
-    make().evaluate()
-    assert started[3:] == ['train.py', 'test.py']
+def test_second_demo_in_one_work_dir_is_refused(demo, shapes, tmp_path):
+    args = options_of(demo, tmp_path, shapes)
+    with demo.claim(args), pytest.raises(UsageError, match='another demo uses it'):
+        demo.claim(args)
+
+
+def test_interrupted_demo_ends_the_trainings(demo, shapes, tmp_path, monkeypatch):
+    script = tmp_path / 'starts_a_training.py'
+    pid_file = tmp_path / 'pid'
+    script.write_text(
+        'import subprocess\n'
+        "child = subprocess.Popen(['sleep', '60'])\n"
+        f'open({str(pid_file)!r}, "w").write(str(child.pid))\n'
+        'child.wait()\n'
+    )
+
+    def interrupt(folder, steps):
+        if pid_file.is_file() and pid_file.read_text():
+            raise KeyboardInterrupt
+        return 'starts'
+
+    monkeypatch.setattr(demo, 'training_command', lambda args: [str(script)])
+    monkeypatch.setattr(demo, 'SECONDS', 0.1)
+    monkeypatch.setattr(demo, 'progress', interrupt)
+    args = options_of(demo, tmp_path, shapes, '--steps', '1')
+    with demo.claim(args) as lock, pytest.raises(KeyboardInterrupt):
+        demo.train(args, lock)
+    status = Path('/proc', pid_file.read_text(), 'status')
+    for _ in range(100):
+        if not status.is_file() or '(zombie)' in status.read_text():
+            return
+        time.sleep(0.1)
+    pytest.fail('the training goes on')
+
+
+def test_training_that_stops_is_one_line(demo, shapes, tmp_path, monkeypatch):
+    (tmp_path / 'stops.py').write_text("raise SystemExit('no memory')")
+    monkeypatch.setattr(demo, 'training_command', lambda args: [str(tmp_path / 'stops.py')])
+    args = options_of(demo, tmp_path, shapes, '--steps', '1')
+    with demo.claim(args) as lock, pytest.raises(UsageError, match=r'stopped \(no memory\)'):
+        demo.train(args, lock)
+
+
+def test_progress_is_the_last_logged_step(demo, work_dir, tmp_path):
+    assert demo.progress(work_dir, 40) == 'step 30 of 40, loss 0.067'
+    assert demo.progress(tmp_path / 'empty', 40) == 'starts'
 
 
 @pytest.mark.parametrize(
     ('options', 'words'),
     [
-        (['--update-reference'], '--with-focal'),
-        (['--epochs', '0'], 'at least 1'),
-        (['--reference', 'absent.json'], 'absent.json: cannot be read'),
+        (['--steps', '0'], 'at least 1'),
+        (['--work-dir', 'my demo'], 'without spaces'),
         (['--data-root', '.', '--work-dir', 'w'], 'remove it or give another --data-root'),
     ],
 )
@@ -276,32 +244,36 @@ def test_wrong_use_is_one_line(options, words, tmp_path, monkeypatch, capsys):
     assert line.startswith('demo.py: error: ') and words in line
 
 
-def test_demo_trains_evaluates_draws_and_reuses(shapes, tmp_path, monkeypatch, capsys):
-    options = ('--epochs', 1, '--data-root', shapes, '--work-dir', 'work dir')
+def test_demo_trains_both_draws_them_and_reuses(shapes, tmp_path, monkeypatch, capsys):
+    options = ('--steps', 2, '--data-root', shapes, '--work-dir', 'runs/demo', '--no-amp')
     first = run_tool('demo.py', *options, cwd=tmp_path)
     assert first.returncode == 0, first.stderr[-3000:]
-    assert 'focal (stored)' in first.stdout and 'model = dict' not in first.stdout
-    work_dir = tmp_path / 'work dir'
-    listed = first.stdout.partition('Look at:\n')[2].splitlines()
-    assert listed and all((tmp_path / line.strip()).exists() for line in listed)
-    for name in ('report.md', 'alrp/training.png', 'alrp/pictures/contact_sheet.png'):
-        assert (work_dir / name).is_file()
-    assert list((work_dir / 'alrp' / 'evaluation').glob('components.png'))
-    (ap,) = re.findall(r'\| AP \| higher \| ([\d.]+) \|', (work_dir / 'report.md').read_text())
-    assert f'{ap}' in first.stdout
+    work_dir = tmp_path / 'runs' / 'demo'
+    sheet = cv2.imread(str(work_dir / 'contact_sheet.png'))
+    assert sheet.shape[1] > 4 * 300 and (work_dir / 'table.md').is_file()
+
+    # the table is that of the files of detections
+    draw = analysis('draw_detections')
+    truth = draw.read_ground_truth(shapes / 'val.json', 'bbox')
+    files = [f'{loss}_retinanet_demo/seed0/val.bbox.json' for loss in ('alrp', 'focal')]
+    figures = [
+        evaluate_lrp(truth, draw.read_detections(work_dir / file, truth, 'bbox')).summary()
+        for file in files
+    ]
+    assert figures[0] != figures[1]
+    (row,) = [line for line in first.stdout.splitlines() if line.startswith('oLRP')]
+    assert re.findall(r'0\.\d+|1\.0+', row) == [f'{own["oLRP"]:.3f}' for own in figures]
+    config = re.findall(r'python tools/train\.py (\S+) --data-root FOLDER', first.stdout)
+    assert (REPO / config[-1]).is_file()
 
     # the command of docs/calibration.md takes what the demo leaves
-    files = [shapes / 'val.json', work_dir / 'alrp' / 'detections.bbox.json']
-    options_of_maps = ['--out', tmp_path / 'scores.json', '--folds', 5]
-    assert load_tool('calibrate').main(list(map(str, [*files, *options_of_maps]))) == 0
+    words = [shapes / 'val.json', work_dir / files[0], '--out', tmp_path / 's.json', '--folds', 5]
+    assert load_tool('calibrate').main(list(map(str, words))) == 0
     assert 'cross-fitted: LaECE_0' in capsys.readouterr().out
-    assert 'scores made expected IoUs' in first.stdout
-    assert (work_dir / 'alrp' / 'scores.json').is_file()
 
-    checkpoint = work_dir / 'alrp' / 'epoch_1.pth'
-    written = checkpoint.stat().st_mtime_ns
+    written = (work_dir / files[0]).stat().st_mtime_ns
     monkeypatch.chdir(tmp_path)
     load_tool('demo').main(list(map(str, options)))
     second = capsys.readouterr().out
-    assert 'reused' in second and checkpoint.stat().st_mtime_ns == written
-    assert first.stdout.partition('figure ')[2] == second.partition('figure ')[2]
+    assert (work_dir / files[0]).stat().st_mtime_ns == written
+    assert row in second and 'the images are there' in second

@@ -1,10 +1,25 @@
 import hashlib
 import json
 
+import cv2
+import numpy as np
 import pytest
 from tiny_runs import load_tool, run_here, run_tool
 
 OPTIONS = ['--train', '70', '--val', '3', '--size', '64x48', '--seed', '5']
+
+
+# What the tool drew before it had easy scenes: 4 and 2 images of 64 x 64
+HARD_DIGESTS = {
+    'manifest.json': 'c9a1eb621fbd',
+    'train.json': '6be15a013464',
+    'val.json': '1e21ff197d45',
+}
+HARD_COLOURS = {
+    'train/000001.jpg': (107.24, 118.31, 37.79),
+    'train/000004.jpg': (63.72, 211.87, 165.41),
+    'val/000002.jpg': (211.26, 98.29, 117.35),
+}
 
 
 @pytest.fixture(scope='module')
@@ -96,6 +111,21 @@ def test_wrong_option(make_shapes, tmp_path, capsys, options, expected):
     assert status == 2
     assert expected in line
     assert not list(tmp_path.iterdir())
+
+
+def test_hard_scenes_are_those_that_measured_results_were_trained_on(make_shapes, tmp_path):
+    options = ['--train', '4', '--val', '2', '--size', '64x64']
+    for name, scenes in (('hard', ['--scenes', 'hard']), ('easy', [])):
+        assert make_shapes([str(tmp_path / name), *options, *scenes]) == 0
+    hard, easy = (
+        {name: digest[:12] for name, digest in digests(tmp_path / kind).items()}
+        for kind in ('hard', 'easy')
+    )
+    assert {name: hard[name] for name in HARD_DIGESTS} == HARD_DIGESTS
+    assert not set(hard.items()) & set(easy.items())
+    for name, colour in HARD_COLOURS.items():  # the bytes depend on the coder of the JPEG
+        found = cv2.imread(str(tmp_path / 'hard' / name)).mean((0, 1))
+        np.testing.assert_allclose(found, colour, atol=0.5)
 
 
 def test_fewer_classes_are_numbered_in_the_order_given(make_shapes, tmp_path):

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import _find_package  # noqa: F401 - first
-import cv2
 import numpy as np
 from pycocotools.coco import COCO
 
-from analysis.draw_detections import choose_images
+from analysis.draw_detections import choose_images, read_image
 from analysis.judged_results import (
     JudgedBox,
     JudgedResult,
@@ -220,10 +219,7 @@ def read_images(coco_gt: COCO, folder: Path, ids: Sequence[int]) -> dict[int, np
     for image_id in ids:
         if image_id not in coco_gt.imgs:
             raise UsageError(f'--images: the ground truth has no image with the id {image_id}')
-        path = folder / coco_gt.imgs[image_id]['file_name']
-        images[image_id] = cv2.imread(str(path)) if path.is_file() else None
-        if images[image_id] is None:
-            raise UsageError(f'{path}: there is no image that can be read')
+        images[image_id] = read_image(folder / coco_gt.imgs[image_id]['file_name'])
     if not images:
         raise UsageError('no image of the ground truth has an object: nothing to draw')
     return images

@@ -66,7 +66,9 @@ def above_thresholds(
     return sorted(kept, key=lambda det: det['score'])
 
 
-def draw_boxes(image: np.ndarray, boxes: list[dict], coco_gt: COCO, side: int) -> np.ndarray:
+def draw_boxes(
+    image: np.ndarray, boxes: list[dict], coco_gt: COCO, side: int, objects: Sequence[dict] = ()
+) -> np.ndarray:
     """Enlarge an image to ``side`` and draw boxes with class name and, if they have one, score.
 
     Args:
@@ -74,6 +76,7 @@ def draw_boxes(image: np.ndarray, boxes: list[dict], coco_gt: COCO, side: int) -
         boxes: COCO annotations or detections.
         coco_gt: Ground truth, for the classes.
         side: Longer side of the result in pixels.
+        objects: COCO annotations, drawn as thin white boxes over the others.
     """
     scale = side / max(image.shape[:2])
     size = [max(1, round(length * scale)) for length in image.shape[1::-1]]
@@ -81,17 +84,24 @@ def draw_boxes(image: np.ndarray, boxes: list[dict], coco_gt: COCO, side: int) -
     order = {cat_id: index for index, cat_id in enumerate(sorted(coco_gt.cats))}
     labels = []
     for box in boxes:
-        x, y, width, height = (value * scale for value in box['bbox'])
         colour = COLOURS[order[box['category_id']] % len(COLOURS)]
-        first, last = (round(x), round(y)), (round(x + width), round(y + height))
+        first, last = _corners(box, scale)
         cv2.rectangle(canvas, first, last, INK, 4, cv2.LINE_AA)  # a rim, seen on any ground
         cv2.rectangle(canvas, first, last, colour, 2, cv2.LINE_AA)
         name = coco_gt.cats[box['category_id']]['name']
         text = f'{name} {box["score"]:.2f}' if 'score' in box else name
         labels.append((text, first, last[1], colour))
+    for box in objects:
+        cv2.rectangle(canvas, *_corners(box, scale), PAPER, 1, cv2.LINE_AA)
     for label in labels:  # on top of all boxes
         _write_label(canvas, *label)
     return canvas
+
+
+def _corners(box: dict, scale: float) -> tuple[tuple[int, int], tuple[int, int]]:
+    """First and last pixel of a COCO box in the enlarged image."""
+    x, y, width, height = (value * scale for value in box['bbox'])
+    return (round(x), round(y)), (round(x + width), round(y + height))
 
 
 def _write_label(
@@ -135,6 +145,18 @@ def write_png(path: Path, picture: np.ndarray) -> Path:
     return path
 
 
+def read_image(path: Path) -> np.ndarray:
+    """Read an image as BGR.
+
+    Raises:
+        UsageError: If it cannot be read.
+    """
+    image = cv2.imread(str(path)) if path.is_file() else None
+    if image is None:
+        raise UsageError(f'{path}: there is no image that can be read')
+    return image
+
+
 def draw_detections(
     coco_gt: COCO,
     detections: list[dict],
@@ -162,9 +184,7 @@ def draw_detections(
     truth_row, found_row, sheet, paths = [], [], [], []
     for image_id in choose_images(coco_gt, count):
         name = coco_gt.imgs[image_id]['file_name']
-        image = cv2.imread(str(Path(images_dir) / name))
-        if image is None:
-            raise UsageError(f'{Path(images_dir) / name}: there is no image that can be read')
+        image = read_image(Path(images_dir) / name)
         truth = coco_gt.imgToAnns[image_id]
         found = [det for det in detections if det['image_id'] == image_id]
         captions = (f'{name}: ground truth ({len(truth)})', f'{name}: detections ({len(found)})')

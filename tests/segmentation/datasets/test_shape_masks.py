@@ -5,15 +5,17 @@ import numpy as np
 import pytest
 
 from mmdet_alrp.datasets import ShapesOptions, write_shapes
+from mmdet_alrp.datasets.scene_styles import SCENES
 from mmdet_alrp.datasets.shape_masks import saliency_mask, semantic_mask
 from mmdet_alrp.datasets.shape_outlines import CLASS_OUTLINES
 from mmdet_alrp.datasets.shape_scenes import compose_scene, instance_masks
 
 CLASSES = tuple(CLASS_OUTLINES)
+HARD = SCENES['hard']
 
 
 def scenes():
-    return [compose_scene(np.random.default_rng([5, i]), 96, 80, CLASSES) for i in range(40)]
+    return [compose_scene(np.random.default_rng([5, i]), 96, 80, CLASSES, HARD) for i in range(40)]
 
 
 def test_class_masks_are_the_instance_masks_together():
@@ -59,7 +61,7 @@ def test_all_kinds_have_the_same_pictures(sets):
 
 
 def test_files_hold_the_masks_of_their_scenes(sets):
-    scene = compose_scene(np.random.default_rng([5, 1, 1]), 96, 80, CLASSES)
+    scene = compose_scene(np.random.default_rng([5, 1, 1]), 96, 80, CLASSES, SCENES['easy'])
     for kind, expected in (
         ('semantic', semantic_mask(scene, CLASSES)),
         ('saliency', saliency_mask(scene)),
