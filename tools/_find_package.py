@@ -9,8 +9,11 @@ from pathlib import Path
 
 if find_spec('mmdet_alrp') is None:  # not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-try:
-    import mmdet_alrp  # noqa: F401
-except ImportError as misfit:  # says which version does not fit, and what to do
-    print(f'{Path(sys.argv[0]).name}: error: {" ".join(str(misfit).split())}', file=sys.stderr)
+
+from mmdet_alrp.compatibility import survey
+
+misfits = [finding.line() for finding in survey() if finding.problem]
+if misfits:
+    tool = Path(sys.modules['__main__'].__file__).name
+    print(f'{tool}: error: {" ".join(misfits)}', file=sys.stderr)
     sys.exit(2)
