@@ -12,10 +12,9 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 PACKAGE = 'mmdet_alrp'
 MIM_PARTS = ('configs', 'tools', 'model-index.yml')
-# Of the tools a wheel carries what users run
-LEFT_OUT = shutil.ignore_patterns(
-    *('__pycache__', '*.py[cod]', 'benchmarks', 'documentation', 'environment', 'setup_env.py')
-)
+# What only a checkout needs
+OF_THE_CHECKOUT = ('benchmarks', 'demo.py', 'documentation', 'environment', 'setup_env.py')
+LEFT_OUT = shutil.ignore_patterns('__pycache__', '*.py[cod]', *OF_THE_CHECKOUT)
 
 
 def copy_part(part: str, mim: Path) -> None:

@@ -7,21 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import _find_package  # noqa: F401 - first
 import cv2
 import numpy as np
-
-try:
-    from mmdet_alrp.command_line import OneLineParser, UsageError, fail
-except ModuleNotFoundError as missing:
-    if missing.name != 'mmdet_alrp':
-        raise
-    # Not installed: the package lies beside the folder of the tools.
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    from mmdet_alrp.command_line import OneLineParser, UsageError, fail
-
 from pycocotools.coco import COCO
 
 from mmdet_alrp.atomic_write import atomic_write
+from mmdet_alrp.command_line import OneLineParser, UsageError, fail
 from mmdet_alrp.evaluation.coco_files import CocoFileError, read_detections, read_ground_truth
 from mmdet_alrp.evaluation.threshold_files import (
     ThresholdError,

@@ -1,4 +1,4 @@
-# Draw the data with `python tools/make_shapes.py data/shapes_saliency --kind saliency --scenes hard`.
+# Draw it: `python tools/make_shapes.py data/shapes_saliency --kind saliency --scenes hard`
 _base_ = 'shapes_semantic.py'
 
 dataset_type = 'SaliencyDataset'

@@ -1,4 +1,4 @@
-# Draw the data with `python tools/make_shapes.py data/shapes_semantic --kind semantic --scenes hard`.
+# Draw it: `python tools/make_shapes.py data/shapes_semantic --kind semantic --scenes hard`
 _base_ = 'schedule_small.py'
 
 dataset_type = 'ShapesSemanticDataset'
