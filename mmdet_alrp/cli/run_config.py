@@ -35,8 +35,8 @@ def load_config(args: argparse.Namespace) -> Config:
     """Return the config of a run: the file, then the options of the command line.
 
     Args:
-        args: ``config``, ``data_root``, ``cfg_options``, ``work_dir``, ``launcher`` and
-            ``local_rank``.
+        args: ``config``, ``cfg_options``, ``work_dir``, ``launcher`` and ``local_rank``; and
+            ``data_root`` where the tool has that option.
 
     Raises:
         UsageError: If the file is missing or broken, or an option does not fit it.
@@ -52,8 +52,9 @@ def load_config(args: argparse.Namespace) -> Config:
         raise UsageError(f'{args.config} cannot be read: {reason}') from None
     check_toolbox(cfg)
     cfg.launcher = args.launcher
-    if args.data_root is not None:
-        move_data(cfg, args.data_root)
+    data_root = getattr(args, 'data_root', None)  # not every tool has the option
+    if data_root is not None:
+        move_data(cfg, data_root)
     _merge_options(cfg, args.cfg_options or {})
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
