@@ -114,12 +114,7 @@ def _read_config(path: str, options: dict | None) -> Config:
     """Read one of MMSegmentation's configs, whose test data are there."""
     cfg = load_config(
         argparse.Namespace(
-            config=path,
-            cfg_options=options,
-            data_root=None,
-            work_dir=None,
-            launcher='none',
-            local_rank=0,
+            config=path, cfg_options=options, work_dir=None, launcher='none', local_rank=0
         )
     )
     if not is_segmentation(cfg):
