@@ -24,7 +24,7 @@ from mmdet_alrp.segmentation.search import SearchSpace
 
 CELLS = ('RBC', 'WBC', 'Platelets')
 FEW_IMAGES = ('--train', '4', '--val', '4', '--size', '64x64', '--workers', '1')
-FEW = ShapesOptions(train=8, val=4, width=64, height=64)
+FEW = ShapesOptions(train=8, val=4, width=64, height=64, scenes='hard')
 SPLITS = ('train', 'val', 'test')
 ALONE = {
     f'{split}_dataloader.{key}': value

@@ -70,7 +70,9 @@ def project(tmp_path_factory):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, 'utf-8')
     (folder / 'my_project' / '__init__.py').touch()
-    write_shapes(folder / 'data', ShapesOptions(train=8, val=4, width=64, height=64, seed=1))
+    write_shapes(
+        folder / 'data', ShapesOptions(train=8, val=4, width=64, height=64, seed=1, scenes='hard')
+    )
     return folder
 
 

@@ -15,5 +15,7 @@ def tiny_shapes(tmp_path_factory):
     from mmdet_alrp.datasets import ShapesOptions, write_shapes
 
     root = tmp_path_factory.mktemp('data') / 'shapes'
-    write_shapes(root, ShapesOptions(train=NUM_TRAIN, val=6, width=SIDE, height=SIDE))
+    write_shapes(
+        root, ShapesOptions(train=NUM_TRAIN, val=6, width=SIDE, height=SIDE, scenes='hard')
+    )
     return root

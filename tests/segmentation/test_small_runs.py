@@ -45,7 +45,7 @@ SIDE = 64
 def sets(tmp_path_factory):
     folder = tmp_path_factory.mktemp('shapes')
     for kind in ('semantic', 'saliency'):
-        write_shapes(folder / kind, ShapesOptions(8, 4, SIDE, SIDE, kind=kind))
+        write_shapes(folder / kind, ShapesOptions(8, 4, SIDE, SIDE, kind=kind, scenes='hard'))
     return folder
 
 
@@ -155,7 +155,7 @@ def last_line(capsys, tool, *command):
 
 def test_wrong_data_ends_in_one_line(sets, tmp_path, capsys):
     config = CONFIGS / 'ce_fcn_r18_shapes.py'
-    write_shapes(tmp_path / 'data', ShapesOptions(4, 1, SIDE, SIDE, kind='semantic'))
+    write_shapes(tmp_path / 'data', ShapesOptions(4, 1, SIDE, SIDE, kind='semantic', scenes='hard'))
     path = tmp_path / 'data' / 'masks' / 'train' / '000002.png'
     cv2.imwrite(str(path), np.full((SIDE, SIDE), 6, np.uint8))
     changes = {

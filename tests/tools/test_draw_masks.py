@@ -25,7 +25,7 @@ def made(tmp_path_factory):
     """Drawn test images of both kinds, and weights that were not trained."""
     folder = tmp_path_factory.mktemp('masks')
     for kind, config in CONFIGS.items():
-        write_shapes(folder / kind, ShapesOptions(1, 4, SIDE, SIDE, kind=kind))
+        write_shapes(folder / kind, ShapesOptions(1, 4, SIDE, SIDE, kind=kind, scenes='hard'))
         cfg = Config.fromfile(REPO / 'configs' / 'segmentation' / config)
         init_default_scope('mmseg')
         torch.manual_seed(0)

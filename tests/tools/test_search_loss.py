@@ -22,7 +22,7 @@ SIDE = 32
 def config(tmp_path_factory):
     """A search of 2 rounds of 2 samples, two steps each."""
     folder = tmp_path_factory.mktemp('search')
-    write_shapes(folder / 'data', ShapesOptions(16, 2, SIDE, SIDE, kind='semantic'))
+    write_shapes(folder / 'data', ShapesOptions(16, 2, SIDE, SIDE, kind='semantic', scenes='hard'))
     path = folder / 'tiny_search.py'
     data = f'dict(dataset=dict(data_root={str(folder / "data")!r}))'
     path.write_text(

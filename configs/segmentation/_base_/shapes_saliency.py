@@ -1,4 +1,5 @@
-# Draw it: `python tools/make_shapes.py data/shapes_saliency --kind saliency --scenes hard`
+# Draw the data set:
+# `python tools/make_shapes.py data/shapes_saliency --kind saliency --scenes hard`.
 _base_ = 'shapes_semantic.py'
 
 dataset_type = 'SaliencyDataset'

@@ -1,4 +1,5 @@
-# Draw it: `python tools/make_shapes.py data/shapes_semantic --kind semantic --scenes hard`
+# Draw the data set:
+# `python tools/make_shapes.py data/shapes_semantic --kind semantic --scenes hard`.
 _base_ = 'schedule_small.py'
 
 dataset_type = 'ShapesSemanticDataset'

@@ -46,7 +46,7 @@ def test_rates_rise_and_fall_in_straight_lines():
 
 
 def test_a_small_epoch_trains_and_judges(tmp_path):
-    write_shapes(tmp_path / 'data', ShapesOptions(4, 2, 80, 64, kind='saliency'))
+    write_shapes(tmp_path / 'data', ShapesOptions(4, 2, 80, 64, kind='saliency', scenes='hard'))
     options = {
         'model.backbone.init_cfg': None,
         'train_dataloader.batch_size': 2,
