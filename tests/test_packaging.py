@@ -8,12 +8,14 @@ from pathlib import Path, PurePosixPath
 import pytest
 from building import call_backend, run
 
+from mmdet_alrp import config_files
+
 ROOT = Path(__file__).resolve().parent.parent
 RESOLVE = """
-import sys, mmdet_alrp
+import sys
 from mmengine.config import Config
 config = Config.fromfile('child.py')
-print(mmdet_alrp.__file__)
+print(sys.modules['mmdet_alrp'].__file__)
 print(config.model.bbox_head.type, config.train_dataloader.batch_size)
 """
 
@@ -24,7 +26,8 @@ def project(tmp_path):
     folder = tmp_path / 'other'
     folder.mkdir()
     (folder / 'child.py').write_text(
-        "_base_ = 'mmdet_alrp::alrp_retinanet_r50_500.py'\ntrain_dataloader = dict(batch_size=3)\n",
+        "_base_ = __import__('mmdet_alrp').config_path('alrp_retinanet_r50_500.py')\n"
+        'train_dataloader = dict(batch_size=3)\n',
         'utf-8',
     )
     return folder
@@ -79,19 +82,6 @@ def test_config_resolves_from_an_installed_wheel(wheel, project, tmp_path):
     assert built == 'RankingRetinaHead 3'
 
 
-def test_config_resolves_without_the_import_by_the_python_expression(wheel, project, tmp_path):
-    target = tmp_path / 'site'
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(target)
-    (project / 'child.py').write_text(
-        "_base_ = __import__('mmdet_alrp').config_scope.config_path('alrp_retinanet_r50_500.py')\n",
-        'utf-8',
-    )
-    code = RESOLVE.replace('import sys, mmdet_alrp\n', '').replace('mmdet_alrp.__file__', '1')
-    answer = run([sys.executable, '-W', 'ignore', '-c', code], project, PYTHONPATH=str(target))
-    assert 'RankingRetinaHead' in answer.stdout
-
-
 def test_editable_install_links_to_the_sources(source, project, tmp_path):
     copy = tmp_path / 'editable source'
     shutil.copytree(source, copy, ignore=shutil.ignore_patterns('build', '*.egg-info'))
@@ -126,41 +116,11 @@ def test_sdist_builds_the_same_wheel(source, wheel, tmp_path):
     assert set(zipfile.ZipFile(again).namelist()) == set(zipfile.ZipFile(wheel).namelist())
 
 
-def test_unknown_config_names_the_known_ones(monkeypatch, source):
-    from mmdet_alrp import config_scope
-
-    monkeypatch.setattr(config_scope, 'CONFIGS', source / 'configs')
+def test_unknown_config_names_the_known_ones(monkeypatch, tmp_path):
     with pytest.raises(FileNotFoundError, match=r'has no config .*alrp_retinanet_r50_500\.py'):
-        config_scope.find_config('mmdet_alrp::no_such.py', 'child.py')
-    monkeypatch.setattr(config_scope, 'CONFIGS', source / 'nowhere')
-    with pytest.raises(FileNotFoundError, match=r'pip install -e \.'):
-        config_scope.find_config('mmdet_alrp::no_such.py', 'child.py')
-
-
-def test_fork_of_mmsegmentation_resolves_by_its_module(monkeypatch, tmp_path):
-    from mmdet_alrp import config_scope
-
-    def find_none(cfg_path, filename):
-        raise ModuleNotFoundError('mmsegmentation is not installed')
-
-    monkeypatch.setattr(config_scope, 'find_other_config', find_none)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, 'mmseg', raising=False)
-    config = tmp_path / 'mmseg' / '.mim' / 'configs' / '_base_' / 'model.py'
-    config.parent.mkdir(parents=True)
-    config.touch()
-    (tmp_path / 'mmseg' / '__init__.py').touch()
-    found = config_scope.find_config('mmseg::_base_/model.py', 'child.py')
-    assert found == (str(config), 'mmseg')
-    for other in ('mmseg::_base_/none.py', 'mmpose::_base_/model.py'):
-        with pytest.raises(ModuleNotFoundError, match='not installed'):
-            config_scope.find_config(other, 'child.py')
-
-
-def test_other_packages_resolve_as_before(tmp_path):
-    from mmdet_alrp import config_scope
-
-    path, scope = config_scope.find_config('mmdet::_base_/default_runtime.py', 'child.py')
-    assert path.endswith('default_runtime.py') and scope == 'mmdet'
-    path, scope = config_scope.find_config('base.py', str(tmp_path / 'child.py'))
-    assert path == str(tmp_path / 'base.py') and scope is None
+        config_files.config_path('no_such.py')
+    with pytest.raises(FileNotFoundError, match=r'it has: .*segmentation/ce_pspnet_r101_voc\.py'):
+        config_files.config_path('segmentation/no_such.py')
+    monkeypatch.setattr(config_files, 'PACKAGE', tmp_path / 'mmdet_alrp')
+    with pytest.raises(FileNotFoundError, match='nor any in'):
+        config_files.config_path('no_such.py')

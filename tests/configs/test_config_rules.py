@@ -21,7 +21,11 @@ from mmdet.registry import DATASETS, MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-BALANCED = [name for name in NAMES if loss_of(name) in ('alrp', 'ndcg') or '_sb_' in name]
+BALANCED = [
+    name
+    for name in NAMES
+    if loss_of(name) in ('alrp', 'ndcg') or '_sb_' in name or name.startswith('ap_retinanet_mnv2_')
+]
 RANKING = [name for name in NAMES if loss_of(name) not in ('focal', 'ce', 'qfl')]
 ALRP = [name for name in NAMES if loss_of(name) == 'alrp']
 

@@ -115,7 +115,7 @@ def test_unfit_torchvision_is_one_line(site):
     assert 'no torchvision that fits torch (operator' in answer.stderr
     assert 'Run: pip install' in answer.stderr and len(answer.stderr.splitlines()) == 1
     give(site)
-    answer = python(site, '-c', 'import mmdet_alrp')
+    answer = python(site, '-c', 'import mmdet_alrp.models')
     assert 'has operators that do not load' in answer.stderr
     assert 'need a torchvision that belongs to this torch (operator' in answer.stderr
 

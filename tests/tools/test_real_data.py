@@ -8,6 +8,8 @@ import torch
 from mmengine.config import Config
 from tiny_runs import REPO, load_tool, run_here
 
+from mmdet_alrp.guards.checkpoint_safety import load_safely
+
 CONFIGS = REPO / 'configs'
 BLOOD_CELLS = Config.fromfile(CONFIGS / 'alrp_retinanet_r18_bccd.py')
 DATA_KEYS = ('train_dataloader', 'val_dataloader', 'test_dataloader', 'val_evaluator')
@@ -90,7 +92,7 @@ def test_trains_from_given_weights_on_a_given_folder(name, data, shared_data, tm
     assert all(math.isfinite(loss) for loss in losses)
     assert 0 < lines[-1]['coco/bbox_oLRP'] <= 1
     (checkpoint,) = tmp_path.glob('run/*.pth')
-    trained = torch.load(checkpoint, weights_only=True)['state_dict']
+    trained = load_safely(checkpoint)['state_dict']
     given = torch.load(weights, weights_only=True)
     given = given.get('state_dict', given)
     same = {key for key in given if torch.equal(trained[f'backbone.{key}'], given[key])}
