@@ -113,7 +113,6 @@ def test_python_of_a_page_runs(page, tmp_path, monkeypatch):
     """Configs load and build, the rest runs in its order as one program."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr('mmdet_alrp.config_scope.CONFIGS', ROOT / 'configs')
     files, names = [], {}
     for number, block in enumerate(python_blocks(page)):
         name = re.match(r'# ([\w/]+\.py)\n', block)

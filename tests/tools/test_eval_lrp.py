@@ -259,15 +259,14 @@ def test_from_the_shell(tmp_path):
 
 
 def test_a_stack_that_does_not_fit_is_one_line(tmp_path):
-    script = (
-        'import runpy, sys\n'
-        'sys.modules["mmdet_alrp"] = None\n'  # an import that fails
-        f'sys.path.insert(0, {str(TOOL.parent)!r})\n'
-        f'sys.argv = [{str(TOOL)!r}]\n'
-        'runpy.run_path(sys.argv[0], run_name="__main__")\n'
-    )
-    command = [sys.executable, '-c', script]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    (tmp_path / 'mmcv').mkdir()
+    (tmp_path / 'mmcv' / '__init__.py').write_text("__version__ = '1.7.0'\n")
+    (tmp_path / 'mmcv-1.7.0.dist-info').mkdir()
+    metadata = 'Metadata-Version: 2.1\nName: mmcv\nVersion: 1.7.0\n'
+    (tmp_path / 'mmcv-1.7.0.dist-info' / 'METADATA').write_text(metadata)
+    environment = {**os.environ, 'PYTHONPATH': f'{tmp_path}{os.pathsep}{TOOL.parents[1]}'}
+    command = [sys.executable, '-W', 'ignore', str(TOOL), '--help']
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith('eval_lrp.py: error: ')
     assert 'Traceback' not in done.stderr
