@@ -1,6 +1,5 @@
 import shutil
 import sys
-import tarfile
 import zipfile
 from collections import Counter
 from pathlib import Path, PurePosixPath
@@ -109,8 +108,7 @@ def test_rebuilt_wheel_drops_a_deleted_config(source, tmp_path):
 
 def test_sdist_builds_the_same_wheel(source, wheel, tmp_path):
     sdist = call_backend('build_sdist', source, tmp_path / 'sdist')
-    with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path / 'unpacked', filter='data')
+    shutil.unpack_archive(sdist, tmp_path / 'unpacked')
     (unpacked,) = (tmp_path / 'unpacked').iterdir()
     again = call_backend('build_wheel', unpacked, tmp_path / 'again')
     assert set(zipfile.ZipFile(again).namelist()) == set(zipfile.ZipFile(wheel).namelist())

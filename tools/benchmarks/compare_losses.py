@@ -190,6 +190,8 @@ def plan(args: argparse.Namespace) -> list[Run]:
     Raises:
         UsageError: If a config is missing, or two have one name.
     """
+    if ' ' in str(args.work_dir):  # MMEngine takes spaces out of what --cfg-options sets
+        raise UsageError(f'--work-dir must be without spaces, got {str(args.work_dir)!r}')
     missing = [str(config) for config in args.configs if not config.is_file()]
     if missing:
         raise UsageError(f'there is no config file {missing[0]}')
