@@ -54,7 +54,7 @@ def alrp_terms(ranking: Ranking, loc_errors: Tensor) -> ErrorTerms:
     return ErrorTerms(errors, target_errors, normalizer, loss_cls)
 
 
-def alrp_box_weights(ranking: Ranking) -> Tensor:
+def alrp_box_weights(ranking: Ranking, exponent: float = 1.0) -> Tensor:
     """Weights w_k of the localisation errors in aLRP's ``L_loc``, shape (num_pos,).
 
     ``L_loc = mean_i sum_{k: s_k >= s_i} E(k) / rank(i) = sum_k w_k E(k)`` with
@@ -62,8 +62,14 @@ def alrp_box_weights(ranking: Ranking) -> Tensor:
 
     Args:
         ranking: The ranking of the whole batch.
+        exponent: Exponent a >= 0 of the weights: w_k^a, scaled so that their sum in each ranking
+            stays that of w_k. 1 is the published loss; 0 gives all boxes of a ranking one weight.
     """
-    return ranking.sum_up_to(ranking.rank.reciprocal()) / ranking.normalizer
+    weights = ranking.sum_up_to(ranking.rank.reciprocal()) / ranking.normalizer
+    if exponent == 1:
+        return weights
+    evened = weights**exponent
+    return evened * (ranking.sum_by_image(weights) / ranking.sum_by_image(evened))
 
 
 def ndcg_terms(ranking: Ranking) -> ErrorTerms:

@@ -303,3 +303,51 @@ def test_two_processes_are_one_process_with_both_parts(tmp_path):
                 value, averaged = one[name][step]
                 assert math.isclose(value, loss.item(), rel_tol=1e-9)
                 torch.testing.assert_close(averaged, grads, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize('exponent', [0.0, 0.5, 1.0, 2.0])
+def test_exponent_of_the_box_weights_against_plain_loops(exponent):
+    logits, indices, boxes, target_boxes = batch()
+    criterion = ALRPCriterion(delta=0.0, self_balance=False, box_weight_exponent=exponent)
+    boxes.requires_grad_()
+    found = criterion(logits, indices, boxes, target_boxes).loss_bbox
+    flat, targets = logits.flatten().tolist(), flat_targets(indices).tolist()
+    positives = [score for score, target in zip(flat, targets, strict=True) if target == 1]
+    ranks = [
+        sum(s >= own for s, t in zip(flat, targets, strict=True) if t >= 0) for own in positives
+    ]
+    weights = [
+        sum(1 / rank for score, rank in zip(positives, ranks, strict=True) if score <= own)
+        for own in positives
+    ]
+    evened = [weight**exponent for weight in weights]
+    scale = sum(weights) / sum(evened) / len(positives)
+    errors = giou_loss(boxes, target_boxes)  # / 2 / (1 - tau) is 1
+    expected = sum(scale * weight * error for weight, error in zip(evened, errors, strict=True))
+    torch.testing.assert_close(found, expected)
+    grads = [torch.autograd.grad(loss, boxes)[0] for loss in (found, expected)]
+    torch.testing.assert_close(*grads)
+
+
+def test_exponent_0_trains_all_boxes_of_an_image_alike():
+    logits, indices, boxes, target_boxes = batch()
+    images = (torch.arange(len(logits)) >= NUM_ROWS // 2).long()
+    criterion = ALRPCriterion(self_balance=False, box_weight_exponent=0.0, scope='image')
+    boxes = target_boxes + 1.0
+    losses = giou_loss(boxes.requires_grad_(), target_boxes)
+    grads = torch.autograd.grad(
+        criterion(logits, indices, boxes, target_boxes, images, 2).loss_bbox, boxes
+    )[0]
+    own = torch.autograd.grad(losses.sum(), boxes)[0]
+    weights = (grads / own)[:, 0]
+    positive = (indices >= 0) & (indices < NUM_CLASSES)
+    for image in (0, 1):
+        inside = weights[images[positive] == image]
+        assert len(inside) > 1
+        torch.testing.assert_close(inside, inside[:1].expand_as(inside))
+
+
+@pytest.mark.parametrize('exponent', [-1.0, float('inf'), float('nan')])
+def test_wrong_exponents_are_refused(exponent):
+    with pytest.raises(ValueError, match='box_weight_exponent must be a finite number'):
+        ALRPCriterion(box_weight_exponent=exponent)

@@ -24,7 +24,9 @@ class ALRPLoss(RankingLoss, ALRPCriterion):
     Args:
         **kwargs: ``use_sigmoid``, which must be True in the config; ``delta``, half-width of the
             smoothed step in logits (1); ``tau``, IoU from which a box counts as a true positive
-            (0.5); ``self_balance``, whether the weight of the box loss follows the training (True);
+            (0.5); ``box_weight_exponent``, exponent of the weights that boxes get from their ranks
+            (1 as published; 0 trains all boxes alike); ``self_balance``, whether the weight of the
+            box loss follows the training (True);
             ``initial_ratio``, weight of the box loss in the first period (None is 50 with and 1
             without self-balancing); ``balance_every``, which sets the ratio every so many calls in
             training, without a hook; ``scope``, what is one ranking: 'process' (default), 'image'
