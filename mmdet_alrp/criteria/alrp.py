@@ -21,7 +21,7 @@ class ALRPCriterion(BalancedCriterion):
         self_balance: Let the weight of the box loss follow the course of training; False keeps it
             at ``initial_ratio``.
         box_weight_exponent: Exponent of the weights that the boxes get from their ranks; 1 is the
-            published loss, 0 trains all boxes alike, which localises better in short trainings.
+            published loss, 0 trains all boxes alike.
         **kwargs: ``initial_ratio``, weight of the box loss in the first period (None is 50 with and
             1 without self-balancing); ``balance_every``, which sets the ratio every so many calls
             in training, without a hook; ``scope``, what is one ranking: 'process' (default),
