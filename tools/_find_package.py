@@ -10,9 +10,10 @@ from pathlib import Path
 if find_spec('mmdet_alrp') is None:  # not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmdet_alrp.compatibility import survey
+from mmdet_alrp.compatibility import OPTIONAL, survey
 
-misfits = [finding.line() for finding in survey() if finding.problem]
+needed = [finding for finding in survey() if finding.module not in OPTIONAL]
+misfits = [finding.line() for finding in needed if finding.problem]
 if misfits:
     tool = Path(sys.modules['__main__'].__file__).name
     print(f'{tool}: error: {" ".join(misfits)}', file=sys.stderr)

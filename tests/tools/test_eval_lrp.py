@@ -258,15 +258,26 @@ def test_from_the_shell(tmp_path):
     assert 'Traceback' not in done.stderr
 
 
-def test_a_stack_that_does_not_fit_is_one_line(tmp_path):
-    (tmp_path / 'mmcv').mkdir()
-    (tmp_path / 'mmcv' / '__init__.py').write_text("__version__ = '1.7.0'\n")
-    (tmp_path / 'mmcv-1.7.0.dist-info').mkdir()
-    metadata = 'Metadata-Version: 2.1\nName: mmcv\nVersion: 1.7.0\n'
-    (tmp_path / 'mmcv-1.7.0.dist-info' / 'METADATA').write_text(metadata)
+def run_beside(tmp_path, module, distribution, version):
+    """The tool's help, with a package of that version first on the path."""
+    (tmp_path / module).mkdir()
+    (tmp_path / module / '__init__.py').write_text(f"__version__ = '{version}'\n")
+    info = tmp_path / f'{distribution}-{version}.dist-info'
+    info.mkdir()
+    text = f'Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n'
+    (info / 'METADATA').write_text(text)
     environment = {**os.environ, 'PYTHONPATH': f'{tmp_path}{os.pathsep}{TOOL.parents[1]}'}
     command = [sys.executable, '-W', 'ignore', str(TOOL), '--help']
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+def test_a_stack_that_does_not_fit_is_one_line(tmp_path):
+    done = run_beside(tmp_path, 'mmcv', 'mmcv', '1.7.0')
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith('eval_lrp.py: error: ')
-    assert 'Traceback' not in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith('eval_lrp.py: error: mmcv 1.7.0 does not fit')
+
+
+def test_an_optional_package_that_does_not_fit_stops_no_tool(tmp_path):
+    done = run_beside(tmp_path, 'mmseg', 'mmsegmentation', '0.30.0')
+    assert done.returncode == 0, done.stderr

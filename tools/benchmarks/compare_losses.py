@@ -30,7 +30,7 @@ from frame import count, markdown
 from mmengine.config import Config
 from pycocotools.coco import COCO
 
-from mmdet_alrp.atomic_write import atomic_write
+from mmdet_alrp.atomic_write import write_file
 from mmdet_alrp.calibration import CalibrationError
 from mmdet_alrp.cli.exit_status import exit_status_of
 from mmdet_alrp.command_line import OneLineParser, UsageError
@@ -290,8 +290,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 continue
             shown = ', '.join(f'{key} {figures[key]}' for key in ('AP', 'oLRP', 'rho'))
             print(f'{run.config.stem} seed {run.seed}: {shown}', flush=True)
-            with atomic_write(args.work_dir / 'table.md') as draft:
-                draft.write_text(report(runs, command), encoding='utf-8')
+            write_file(args.work_dir / 'table.md', report(runs, command))
     print(report(runs, command))
     if failures:
         raise UsageError(f'{len(failures)} runs failed; the same command goes on from there')
