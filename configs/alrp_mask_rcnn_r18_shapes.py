@@ -2,14 +2,9 @@ _base_ = [
     '_base_/mask_rcnn.py',
     '_base_/loss_alrp.py',
     '_base_/two_stage_r18.py',
-    '_base_/shapes_detection.py',
+    '_base_/shapes_masks.py',
     '_base_/schedule_shapes.py',
 ]
-
-train_pipeline = _base_.train_pipeline
-train_pipeline[1]['with_mask'] = True
-test_pipeline = _base_.test_pipeline
-test_pipeline[2]['with_mask'] = True
 
 model = dict(
     _base_.two_stage_r18,
@@ -21,8 +16,3 @@ model = dict(
         mask_head=_base_.small_mask_head,
     ),
 )
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader
-val_evaluator = dict(metric=['bbox', 'segm'])
-test_evaluator = val_evaluator
