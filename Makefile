@@ -36,7 +36,7 @@ demo:
 	$(call run_with_setup,tools/demo.py)
 
 test:
-	$(call run_with_setup,-m pytest --numprocesses $(WORKERS) --dist loadfile)
+	$(call run_with_setup,-m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder)
 
 lint:
 	$(call run_with_setup,-m ruff check .)

@@ -38,6 +38,12 @@ def pytest_configure() -> None:
         settings.load_profile('any machine')
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that start whole programs: at the end workers would wait for them."""
+    slow = (ROOT / 'tests', ROOT / 'tests' / 'tools')
+    items.sort(key=lambda item: item.path.parent not in slow)
+
+
 @pytest.fixture(scope='module', autouse=True)
 def fresh_mmengine() -> None:
     """Drop the scope, visualizers and loggers that runs of earlier modules have left in MMEngine.

@@ -7,8 +7,11 @@ torchvision is faster. Where mmcv has no compiled operators, that column stays e
 from __future__ import annotations
 
 import argparse
+import contextlib
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import import_module
 
 import _find_package  # noqa: F401 - first
 import torch
@@ -21,10 +24,10 @@ from frame import (
     publish,
     set_threads,
 )
-from mmcv import _ext
 from torch import Tensor
 
-from mmdet_alrp.operators.lookup import find_operator
+from mmdet_alrp.cli.exit_status import exit_status_of
+from mmdet_alrp.command_line import UsageError
 
 Lookup = Callable[[str], Callable]
 GEOMETRY = {'dH': 1, 'dW': 1, 'padH': 1, 'padW': 1, 'dilationH': 1, 'dilationW': 1, 'group': 1}
@@ -123,13 +126,33 @@ def table(medians: dict[str, dict[str, float]]) -> str:
     return markdown(['operator', 'torchvision [ms]', 'compiled / torchvision'], rows)
 
 
+def find_lookups() -> dict[str, Lookup]:
+    """Return where operators are looked up by name: on torchvision, and compiled if there are any.
+
+    Raises:
+        UsageError: If torchvision is not installed or does not fit.
+    """
+    try:
+        from mmdet_alrp.operators.lookup import find_operator
+    except ImportError as error:
+        raise UsageError(f'{error}: install the torchvision of your torch') from None
+    lookups: dict[str, Lookup] = {'torchvision': find_operator}
+    with contextlib.suppress(ImportError):  # mmcv has no operators at all
+        extension = import_module('mmcv._ext')
+        if not str(extension.__file__).endswith('.py'):
+            lookups['compiled'] = partial(getattr, extension)
+    return lookups
+
+
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure and print."""
+    """Measure and print.
+
+    Raises:
+        UsageError: If there is no torchvision.
+    """
     args = parse_args(argv)
     setting = set_threads(args, 'size', 'channels', 'rois')
-    lookups: dict[str, Lookup] = {'torchvision': find_operator}
-    if not str(_ext.__file__).endswith('.py'):
-        lookups['compiled'] = partial(getattr, _ext)
+    lookups = find_lookups()
     calls = {name: list_calls(args, find) for name, find in lookups.items()}
     medians = {}
     for row in calls['torchvision']:
@@ -141,4 +164,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(exit_status_of(main, 'operators.py'))
