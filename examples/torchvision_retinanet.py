@@ -220,7 +220,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('data', type=Path, help='folder written by tools/make_shapes.py')
     parser.add_argument('--detector', choices=('retinanet', 'fcos'), default='retinanet')
     parser.add_argument('--losses', nargs='+', choices=('focal', 'alrp'), default=['focal', 'alrp'])
-    parser.add_argument('--steps', type=int, default=1200)
+    parser.add_argument('--steps', type=int, default=600)
     parser.add_argument('--batch', type=int, default=8)
     parser.add_argument('--lr', type=float, default=1e-3)
     parser.add_argument('--seed', type=int, default=0)

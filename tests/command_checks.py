@@ -126,9 +126,10 @@ def check_settings(path, settings):
         *folders, last = (int(part) if part.isdigit() else part for part in key.split('.'))
         part, old = cfg, before
         for folder in folders:
-            old = old[folder]  # a KeyError names what is not in the config
             part = part[folder]
-        if last not in old:
+            new = isinstance(part, dict) and folder not in old and 'type' in part
+            old = {} if new else old[folder]  # a KeyError names what is not in the config
+        if last not in old and last != 'type':
             assert part.get('type'), f'{path} has no {key}'
             takes(find_class(part['type'], scope), last)
         if last == 'type':
