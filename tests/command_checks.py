@@ -16,6 +16,7 @@ from mmengine.config import Config
 from page_commands import ROOT
 
 import mmdet_alrp  # noqa: F401 - registers what the configs name
+from mmdet_alrp.registration import StandIn
 
 PLACEHOLDERS = {  # what a reader puts there
     'CONFIG': 'configs/alrp_retinanet_r50_500.py',
@@ -99,7 +100,7 @@ def find_class(name, scope):
         with getattr(registries, registry).switch_scope_and_registry(scope) as here:
             found = here.get(name)
         if found is not None:
-            return found
+            return found.load() if isinstance(found, StandIn) else found
     raise AssertionError(f'nothing is registered as {name}')
 
 
@@ -127,7 +128,7 @@ def check_settings(path, settings):
         part, old = cfg, before
         for folder in folders:
             part = part[folder]
-            new = isinstance(part, dict) and folder not in old and 'type' in part
+            new = isinstance(old, dict) and folder not in old and 'type' in part
             old = {} if new else old[folder]  # a KeyError names what is not in the config
         if last not in old and last != 'type':
             assert part.get('type'), f'{path} has no {key}'
