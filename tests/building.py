@@ -41,3 +41,16 @@ def copy_sources(folder: Path) -> None:
             shutil.copytree(ROOT / name, folder / name, ignore=leave)
         else:
             shutil.copy2(ROOT / name, folder / name)
+
+
+def write_stack(folder, packages):
+    """Write packages, as NAME: (version, code), as if they were installed; code None: no module."""
+    for name, (version, code) in packages.items():
+        info = folder / f'{name}-{version}.dist-info'
+        info.mkdir(parents=True)
+        metadata = f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n'
+        (info / 'METADATA').write_text(metadata)
+        if code is not None:
+            (folder / name).mkdir()
+            (folder / name / '__init__.py').write_text(code)
+    return folder

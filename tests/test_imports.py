@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from building import write_stack
 
 from mmdet_alrp import registration
 
@@ -50,18 +51,6 @@ ERRORS = {
     'old mmdet': 'mmdet 3.2.0 does not fit',
     'old mmengine': 'mmengine 0.9.1 does not fit',
 }
-
-
-def write_stack(folder, packages):
-    for name, (version, code) in packages.items():
-        info = folder / f'{name}-{version}.dist-info'
-        info.mkdir(parents=True)
-        metadata = f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n'
-        (info / 'METADATA').write_text(metadata)
-        if code is not None:
-            (folder / name).mkdir()
-            (folder / name / '__init__.py').write_text(code)
-    return folder
 
 
 def run_python(code, *paths, warnings='default'):

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from building import write_stack
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / 'tools' / 'eval_lrp.py'
@@ -258,26 +259,21 @@ def test_from_the_shell(tmp_path):
     assert 'Traceback' not in done.stderr
 
 
-def run_beside(tmp_path, module, distribution, version):
-    """The tool's help, with a package of that version first on the path."""
-    (tmp_path / module).mkdir()
-    (tmp_path / module / '__init__.py').write_text(f"__version__ = '{version}'\n")
-    info = tmp_path / f'{distribution}-{version}.dist-info'
-    info.mkdir()
-    text = f'Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n'
-    (info / 'METADATA').write_text(text)
-    environment = {**os.environ, 'PYTHONPATH': f'{tmp_path}{os.pathsep}{TOOL.parents[1]}'}
+def run_beside(folder, packages):
+    """The tool's help, with these packages first on the path."""
+    write_stack(folder, packages)
+    environment = {**os.environ, 'PYTHONPATH': f'{folder}{os.pathsep}{TOOL.parents[1]}'}
     command = [sys.executable, '-W', 'ignore', str(TOOL), '--help']
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 
 def test_a_stack_that_does_not_fit_is_one_line(tmp_path):
-    done = run_beside(tmp_path, 'mmcv', 'mmcv', '1.7.0')
+    done = run_beside(tmp_path, {'mmcv': ('1.7.0', '')})
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith('eval_lrp.py: error: mmcv 1.7.0 does not fit')
 
 
 def test_an_optional_package_that_does_not_fit_stops_no_tool(tmp_path):
-    done = run_beside(tmp_path, 'mmseg', 'mmsegmentation', '0.30.0')
+    done = run_beside(tmp_path, {'mmsegmentation': ('0.30.0', None), 'mmseg': ('0.30.0', '')})
     assert done.returncode == 0, done.stderr
