@@ -2,7 +2,7 @@ _base_ = [
     '_base_/dino_r18.py',
     '_base_/loss_focal.py',
     '_base_/shapes_detection.py',
-    '_base_/schedule_shapes.py',
+    '_base_/schedule_shapes_detr.py',
 ]
 
 model = dict(

@@ -93,6 +93,19 @@ def test_ranking_imports_no_tool_box_where_all_fits():
     assert answer.stderr == ''
 
 
+def test_evaluation_starts_without_torch_and_knows_the_parts_that_need_more():
+    answer = run_python(
+        'import sys, mmdet_alrp.calibration, mmdet_alrp.datasets, mmdet_alrp.evaluation\n'
+        "print([name for name in ('torch', 'mmcv', 'mmdet') if name in sys.modules])\n"
+        'from mmdet_alrp.calibration import ScoreMap\n'
+        'from mmdet_alrp.datasets import ShapesDataset\n'
+        'from mmdet_alrp.evaluation import CocoLRPMetric\n'
+        "print(ScoreMap.__name__, *('mmdet' in str(each.mro()) for each in "
+        '(ShapesDataset, CocoLRPMetric)))'
+    )
+    assert answer.stdout.splitlines() == ['[]', 'ScoreMap True True'], answer.stderr
+
+
 # The package itself
 
 
@@ -104,8 +117,12 @@ def test_package_can_be_imported_on_any_stack_and_says_nothing(stack, tmp_path):
 
 @pytest.mark.parametrize('stack', ERRORS)
 def test_parts_refuse_a_stack_that_does_not_fit_in_one_line(stack, tmp_path):
-    parts = ['models', 'engine.hooks', 'evaluation', 'datasets']
-    starts = [*(f'import mmdet_alrp.{part}' for part in parts), CONFIG + BUILD]
+    starts = [
+        *('import mmdet_alrp.models', 'import mmdet_alrp.engine.hooks'),
+        'from mmdet_alrp.evaluation import CocoLRPMetric',
+        'from mmdet_alrp.datasets import ShapesDataset',
+        CONFIG + BUILD,
+    ]
     answer = run_python(
         f'import sys, traceback\nfor start in {starts!r}:\n'
         '    try: exec(start)\n'

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import _find_package  # noqa: F401 - first
+import _fitting_stack  # noqa: F401
 import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config

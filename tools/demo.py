@@ -21,6 +21,7 @@ from types import FrameType
 from typing import NoReturn, TextIO
 
 import _find_package  # noqa: F401 - first
+import _fitting_stack  # noqa: F401
 import numpy as np
 import torch
 from analysis.calibrated_half import CalibratedHalf, calibrate_half

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import _find_package  # noqa: F401 - first
+import _fitting_stack  # noqa: F401
 from mmengine.config import Config
 
 from mmdet_alrp.cli.exit_status import exit_status_of

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 
 import _find_package  # noqa: F401 - first
+import _fitting_stack  # noqa: F401
 from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config, ConfigDict

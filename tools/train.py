@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 import _find_package  # noqa: F401 - first
+import _fitting_stack  # noqa: F401
 from mmengine.config import Config
 
 from mmdet_alrp.cli.checkpoint_files import check_checkpoint, check_last_checkpoint

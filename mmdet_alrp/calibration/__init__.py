@@ -1,14 +1,21 @@
-"""Maps from scores to the IoU that is to be expected, and the errors that they mend."""
+"""Maps from scores to the IoU that is to be expected, and the errors that they mend.
 
-from importlib.util import find_spec
+`ScoreMap`, the maps as a module, needs torch.
+"""
+
+from typing import TYPE_CHECKING
 
 from mmdet_alrp.evaluation.calibration_report import calibration_report
 from mmdet_alrp.evaluation.matched_classes import MatchedClass
+from mmdet_alrp.late_imports import late_import
 
 from .calibration_files import read_calibration, write_calibration
 from .calibrators import METHODS, Knots, fit_knots
 from .fitting import Calibration, CalibrationError, ClassMap, cross_fit, fit_calibration
 from .matching import calibrate_detections, match_classes
+
+if TYPE_CHECKING:
+    from .score_map import ScoreMap
 
 __all__ = [
     'METHODS',
@@ -17,6 +24,7 @@ __all__ = [
     'ClassMap',
     'Knots',
     'MatchedClass',
+    'ScoreMap',
     'calibrate_detections',
     'calibration_report',
     'cross_fit',
@@ -27,7 +35,4 @@ __all__ = [
     'write_calibration',
 ]
 
-if find_spec('torch') is not None:
-    from .score_map import ScoreMap
-
-    __all__ += ['ScoreMap']
+__getattr__ = late_import(__name__, needed=(), ScoreMap='score_map')

@@ -1,15 +1,15 @@
-"""The embedded data set of drawn shapes; registered when MMDetection is installed."""
+"""The embedded data set of drawn shapes. `ShapesDataset`, the registered one, needs MMDetection."""
 
-from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from mmdet_alrp.late_imports import late_import
 
 from .shape_files import write_shapes
 from .shape_options import ShapesOptions
 
-__all__ = ['ShapesOptions', 'write_shapes']
-
-if all(find_spec(name) is not None for name in ('torch', 'mmengine', 'mmcv', 'mmdet')):
-    from mmdet_alrp import fitting_stack  # noqa: F401
-
+if TYPE_CHECKING:
     from .shapes import ShapesDataset
 
-    __all__ += ['ShapesDataset']
+__all__ = ['ShapesDataset', 'ShapesOptions', 'write_shapes']
+
+__getattr__ = late_import(__name__, ShapesDataset='shapes')

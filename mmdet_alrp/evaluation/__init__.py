@@ -1,6 +1,8 @@
-"""AP and oLRP evaluation; the registered metric is there when MMDetection is installed."""
+"""AP and oLRP evaluation. `CocoLRPMetric`, the registered metric, needs MMDetection."""
 
-from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from mmdet_alrp.late_imports import late_import
 
 from .bounds import correlation_bounds
 from .calibration_errors import absolute_calibration_error, expected_calibration_error
@@ -9,10 +11,14 @@ from .coco_matching import load_detections
 from .lrp import ClassReport, LRPReport, evaluate_lrp
 from .lrp_curve import LRPCurve, OptimalLRP, lrp_curve, optimal_lrp, rank_correlation
 
+if TYPE_CHECKING:
+    from .coco_lrp_metric import CocoLRPMetric
+
 __all__ = [
     'CalibrationReport',
     'ClassCalibration',
     'ClassReport',
+    'CocoLRPMetric',
     'LRPCurve',
     'LRPReport',
     'OptimalLRP',
@@ -26,9 +32,4 @@ __all__ = [
     'rank_correlation',
 ]
 
-if all(find_spec(name) is not None for name in ('torch', 'mmengine', 'mmcv', 'mmdet')):
-    from mmdet_alrp import fitting_stack  # noqa: F401
-
-    from .coco_lrp_metric import CocoLRPMetric
-
-    __all__ += ['CocoLRPMetric']
+__getattr__ = late_import(__name__, CocoLRPMetric='coco_lrp_metric')

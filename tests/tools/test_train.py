@@ -1,8 +1,12 @@
 import json
+import os
 import socket
+import subprocess
+import sys
 
 import pytest
 import torch
+from building import write_stack
 from mmdet.registry import MODELS
 from tiny_runs import (
     BATCH,
@@ -217,3 +221,23 @@ def test_backbone_weights_of_another_net_are_one_line(tiny_config, tmp_path, cap
     assert "does not fit the config's model" in line
     line = one_line_error(capsys, 'train', tiny_config, '--backbone-weights', 'none.pth')
     assert 'there is no file none.pth' in line
+
+
+def help_beside(folder, packages):
+    """The tool's help, with these packages first on the path."""
+    write_stack(folder, packages)
+    environment = {**os.environ, 'PYTHONPATH': f'{folder}{os.pathsep}{REPO}'}
+    command = [sys.executable, '-W', 'ignore', str(REPO / 'tools' / 'train.py'), '--help']
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+def test_a_stack_that_does_not_fit_is_one_line(tmp_path):
+    done = help_beside(tmp_path, {'mmcv': ('1.7.0', '')})
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith('train.py: error: mmcv 1.7.0 does not fit')
+
+
+def test_an_optional_package_that_does_not_fit_stops_no_tool(tmp_path):
+    done = help_beside(tmp_path, {'mmsegmentation': ('0.30.0', None), 'mmseg': ('0.30.0', '')})
+    assert done.returncode == 0, done.stderr

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import _find_package  # noqa: F401 - first
+import _fitting_stack  # noqa: F401
 import cv2
 import numpy as np
 import torch

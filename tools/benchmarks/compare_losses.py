@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 import _find_package  # noqa: F401 - first
+import _fitting_stack  # noqa: F401
 from analysis.calibrated_half import calibrate_half
 from analysis.plot_training import read_log
 from frame import count, markdown

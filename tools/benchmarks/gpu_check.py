@@ -21,6 +21,7 @@ if '--device' in sys.argv and 'cpu' in sys.argv:
     os.environ.setdefault('MMDET_ALRP_TRITON', 'interpret')
 
 import _find_package  # noqa: F401 - first
+import _fitting_stack  # noqa: F401
 import ranking_losses
 import torch
 import training_step

@@ -14,6 +14,7 @@ from functools import partial
 from importlib import import_module
 
 import _find_package  # noqa: F401 - first
+import _fitting_stack  # noqa: F401
 import torch
 from frame import (
     BenchmarkParser,

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import _find_package  # noqa: F401 - first
+import _fitting_stack  # noqa: F401
 import torch
 from frame import (
     BenchmarkParser,
