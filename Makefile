@@ -2,11 +2,11 @@
 #   VENV=dir      environment to use or to make (.venv); VENV="$VIRTUAL_ENV" takes the active one
 #   PYTHON=path   interpreter for a new environment, 3.10 to 3.13
 #   OPERATORS=compiled    compile mmcv's operators (minutes, needs a C++ compiler)
-#   WORKERS=n     processes that share the tests, a file at a time (2)
+#   WORKERS=n     processes that share the tests, a file at a time (one more than cores)
 VENV ?=
 PYTHON ?=
 OPERATORS ?=
-WORKERS ?= 2
+WORKERS ?= auto
 export VENV PYTHON OPERATORS
 
 # Any Python 3.8 can run the set-up script, which then chooses one that fits the project.

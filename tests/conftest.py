@@ -38,6 +38,11 @@ def pytest_configure() -> None:
         settings.load_profile('any machine')
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than cores: some tests wait for processes that they have started."""
+    return min(os.cpu_count() or 1, 15) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that start whole programs: at the end workers would wait for them."""
     slow = (ROOT / 'tests', ROOT / 'tests' / 'tools')
