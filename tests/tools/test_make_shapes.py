@@ -1,10 +1,12 @@
 import hashlib
 import json
+import subprocess
+import sys
 
 import cv2
 import numpy as np
 import pytest
-from tiny_runs import load_tool, run_here, run_tool
+from tiny_runs import REPO, load_tool, run_here, run_tool
 
 OPTIONS = ['--train', '70', '--val', '3', '--size', '64x48', '--seed', '5']
 
@@ -135,3 +137,17 @@ def test_fewer_classes_are_numbered_in_the_order_given(make_shapes, tmp_path):
     names = [(category['id'], category['name']) for category in content['categories']]
     assert names == [(1, 'ring'), (2, 'ellipse')]
     assert {annotation['category_id'] for annotation in content['annotations']} <= {1, 2}
+
+
+def test_a_package_that_is_missing_is_one_line():
+    tool = REPO / 'tools' / 'make_shapes.py'
+    code = f"""
+import runpy, sys
+sys.modules['cv2'] = None
+sys.argv = [{str(tool)!r}]
+sys.path.insert(0, {str(tool.parent)!r})
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=REPO)
+    assert done.returncode != 0
+    assert done.stderr == 'make_shapes.py: error: cv2 is not installed: see docs/install.md\n'
