@@ -38,6 +38,7 @@ def pytest_configure() -> None:
         settings.load_profile('any machine')
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """One worker more than cores: some tests wait for processes that they have started."""
     return min(os.cpu_count() or 1, 15) + 1
