@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
-from mmdet_alrp.compatibility import OPENMMLAB, refuse_misfits
+from mmdet_alrp.compatibility import OPENMMLAB
+from mmdet_alrp.registration import StandIn
 
 
 def late_import(
@@ -23,7 +23,6 @@ def late_import(
     def __getattr__(name: str) -> Any:  # noqa: N807 - a module's own, PEP 562
         if name not in modules:
             raise AttributeError(f'module {package!r} has no attribute {name!r}')
-        refuse_misfits(*needed)
-        return getattr(import_module(f'{package}.{modules[name]}'), name)
+        return StandIn(f'{package}.{modules[name]}', name, needed).load()
 
     return __getattr__

@@ -27,8 +27,8 @@ PARTS = (
         'RankingRPNHead RankingRTMDetHead RankingRTMDetSepBNHead RankingRetinaHead '
         'RankingShared2FCBBoxHead RankingStandardRoIHead RetinaATSSHead',
     ),
-    ('DATASETS', 'mmdet_alrp.datasets', DETECTION, 'ShapesDataset'),
-    ('METRICS', 'mmdet_alrp.evaluation', DETECTION, 'CocoLRPMetric'),
+    ('DATASETS', 'mmdet_alrp.datasets.shapes', DETECTION, 'ShapesDataset'),
+    ('METRICS', 'mmdet_alrp.evaluation.coco_lrp_metric', DETECTION, 'CocoLRPMetric'),
     (
         'HOOKS',
         'mmdet_alrp.engine.hooks',

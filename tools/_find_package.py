@@ -14,8 +14,10 @@ if find_spec('mmdet_alrp') is None:  # not installed
 
 def end_in_one_line(kind: type, error: BaseException, trace: TracebackType | None) -> None:
     """Print which package is missing; other errors keep their traceback."""
-    name = error.name or '' if isinstance(error, ModuleNotFoundError) else '.'
-    if '.' in name or find_spec(name) is not None:
+    from mmdet_alrp.compatibility import is_importable
+
+    name = error.name if isinstance(error, ModuleNotFoundError) else None
+    if not name or '.' in name or is_importable(name):
         sys.__excepthook__(kind, error, trace)
     else:
         tool = Path(sys.argv[0]).name
