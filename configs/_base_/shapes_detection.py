@@ -1,5 +1,4 @@
-# The embedded data set; the results in the docs are of those that
-# `python tools/make_shapes.py data/shapes --scenes hard` draws.
+# Images that `python tools/make_shapes.py data/shapes` draws.
 _base_ = 'coco_format.py'
 
 dataset_type = 'ShapesDataset'
