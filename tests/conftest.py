@@ -27,9 +27,11 @@ def pytest_configure() -> None:
     # MMEngine reads all indices of a toolbox's configs again, a second of parsing YAML, for every
     # `_base_` that lies in it: here once.
     with suppress(ModuleNotFoundError):
-        from mmengine.config import utils
+        from mmengine.config import config, utils
 
         utils.load = cache(utils.load)
+        # Formats every config that a run writes, which takes longer than the tiny run itself.
+        config.FormatCode = lambda text, **_: (text, False)
     with suppress(ModuleNotFoundError):
         from hypothesis import HealthCheck, settings
 

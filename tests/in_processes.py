@@ -1,9 +1,11 @@
-"""Run a function in several gloo processes and bring home what each of them returned."""
+"""Functions in several gloo processes, and programs in one, without what imports cost."""
 
 import multiprocessing
 import os
+import runpy
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -56,3 +58,34 @@ def run_in_processes(worker: Callable, world_size: int, folder: Path) -> list:
                 process.kill()
             pytest.fail(f'{world_size} processes have not come to an end in {LIMIT} s')
     return [torch.load(folder / f'{rank}.pt', weights_only=True) for rank in range(world_size)]
+
+
+def start_program(
+    path: Path, words: Sequence[object], folder: Path, **environment: str
+) -> multiprocessing.Process:
+    """Start a Python file as a program in ``folder``; its output goes to files beside it."""
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(IMPORTED)
+    texts = [str(path), *map(str, words)]
+    own = {**os.environ, 'CUDA_VISIBLE_DEVICES': '-1', 'OMP_NUM_THREADS': '1', **environment}
+    process = context.Process(target=be_program, args=(texts, str(folder), own))
+    process.start()
+    return process
+
+
+def be_program(words: list[str], folder: str, environment: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)  # the server's is that of the first start
+    os.chdir(folder)
+    torch.set_num_threads(1)
+    for stream, name in ((1, 'stdout'), (2, 'stderr')):
+        file = os.open(output_file(folder, name, os.getpid()), os.O_WRONLY | os.O_CREAT)
+        os.dup2(file, stream)
+    sys.argv = words
+    sys.path.insert(0, str(Path(words[0]).parent))
+    runpy.run_path(words[0], run_name='__main__')
+
+
+def output_file(folder: str | Path, name: str, pid: int) -> Path:
+    """Where a program writes its output: beside its folder, which may be looked through."""
+    return Path(folder).parent / f'.{name}-{pid}'

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mmdet_alrp import compatibility
+from mmdet_alrp.__main__ import OPENCV, report
 
 ROOT = Path(__file__).resolve().parent.parent
 FITTING = {'torch': '2.13.0', 'mmengine': '0.10.7', 'mmcv': '2.1.0', 'mmdet': '3.3.0'}
@@ -188,67 +189,47 @@ def test_source_tree_without_metadata(monkeypatch, tmp_path, pretend):
     assert compatibility.find_version('mmdet') == ('mmdet', '3.1.0')
 
 
-BLOCK = 'import sys\nfor name in {names!r}: sys.modules[name] = None\n'
-
-
-def test_ranking_core_runs_where_openmmlab_is_blocked():
-    answer = run_python(
-        BLOCK.format(names=('mmdet', 'mmengine', 'mmcv'))
-        + 'import torch\n'
-        + 'from mmdet_alrp.ranking import average_precision_loss\n'
-        + 'print(float(average_precision_loss(torch.tensor([1., 0.]), torch.tensor([1, 0]))))\n'
-        + "assert 'mmdet_alrp.models' not in sys.modules\n"
-    )
-    assert answer.returncode == 0, answer.stderr
-    assert float(answer.stdout) == 0.0
-    assert 'Warning' not in answer.stderr
-
-
-TWO_OPENCV = """
-from importlib import metadata
-real, two = metadata.version, dict(zip(('opencv-python', 'opencv-python-headless'), VERSIONS))
-metadata.version = lambda name: two.get(name) or real(name)
-""".replace('VERSIONS', "('5.0.0.93', '4.14.0.94')")
-
-
-def run_report(prelude: str = '') -> subprocess.CompletedProcess:
+def run_report(prelude: str) -> subprocess.CompletedProcess:
     # As `python -m` starts it, with something broken beforehand.
     start = "runpy.run_module('mmdet_alrp', run_name='__main__', alter_sys=True)"
     return run_python(f'import runpy, sys\n{prelude}\n{start}')
 
 
-def test_report_of_this_environment():
-    answer = subprocess.run(
-        [sys.executable, '-m', 'mmdet_alrp'], capture_output=True, text=True, cwd=ROOT
-    )
-    assert 'Traceback' not in answer.stderr
+def test_report_of_this_environment(capsys):
+    status = report()
+    out = capsys.readouterr().out
     for name in (
-        'python',
-        'torch',
-        'mmengine',
-        'mmcv',
-        'mmdet',
-        'mmseg',
-        'operators',
-        'devices',
+        *('python', 'torch', 'mmengine', 'mmcv', 'mmdet', 'mmseg', 'operators', 'devices'),
     ):
-        assert f'\n{name} ' in '\n' + answer.stdout
-    assert 'NMS works' in answer.stdout
-    assert (answer.returncode == 0) == ('Everything fits.' in answer.stdout)
+        assert f'\n{name} ' in '\n' + out
+    assert 'NMS works' in out
+    assert (status == 0) == ('Everything fits.' in out)
+
+
+def test_report_of_an_environment_without_mmdet(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, 'mmdet', None)
+    assert report() == 1
+    assert 'mmdet is missing' in capsys.readouterr().out.partition('To do:')[2]
+
+
+def test_report_of_two_versions_of_opencv(monkeypatch, capsys):
+    real, two = metadata.version, dict(zip(OPENCV, ('5.0.0.93', '4.14.0.94'), strict=True))
+    monkeypatch.setattr(metadata, 'version', lambda name: two.get(name) or real(name))
+    assert report() == 1
+    advice = "Run: pip install 'opencv-python==4.14.0.94' 'opencv-python-headless==4.14.0.94'"
+    assert advice in capsys.readouterr().out.partition('To do:')[2]
 
 
 @pytest.mark.parametrize(
-    ('prelude', 'expected'),
+    ('absent', 'expected'),
     [
-        ("sys.modules['mmdet'] = None", 'mmdet is missing'),
-        ("sys.modules['torch'] = None", 'torch is not installed'),
-        ("sys.modules['mmcv._ext'] = None", 'without operators'),
-        ("sys.modules['cv2'] = None", 'cannot be imported'),
-        (TWO_OPENCV, "Run: pip install 'opencv-python==4.14.0.94' 'opencv-python-headless==4.14.0"),
+        ('torch', 'torch is not installed'),
+        ('mmcv._ext', 'without operators'),
+        ('cv2', 'cannot be imported'),
     ],
 )
-def test_report_of_a_broken_environment(prelude, expected):
-    answer = run_report(prelude)
+def test_report_of_a_broken_environment(absent, expected):
+    answer = run_report(f'sys.modules[{absent!r}] = None')
     assert answer.returncode == 1, answer.stderr
     assert expected in answer.stdout.partition('To do:')[2]
     assert 'Traceback' not in answer.stderr + answer.stdout

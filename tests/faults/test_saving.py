@@ -1,10 +1,9 @@
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 from faulty_runs import build_runner, scenes
+from in_processes import start_program
 from mmengine.hooks import CheckpointHook, Hook
 from tiny_detectors import detector
 from tiny_runs import REPO, one_line_error, run_here, write_config
@@ -105,17 +104,6 @@ def test_file_is_replaced_only_as_a_whole(tmp_path):
     assert path.read_bytes() == b'new'
 
 
-def start(config, work_dir):
-    """The training tool in a process of its own, for a test that is to kill it."""
-    paths = os.pathsep.join([str(REPO), str(REPO / 'tests' / 'tools')])
-    return subprocess.Popen(
-        [sys.executable, str(REPO / 'tools' / 'train.py'), str(config), '--work-dir', work_dir],
-        env={**os.environ, 'CUDA_VISIBLE_DEVICES': '-1', 'PYTHONPATH': paths},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
 def test_kill_during_save_keeps_the_old_checkpoint_and_resume_works(tiny_shapes, tmp_path):
     hooks = {'checkpoint': SAFE, 'logger': {'type': 'LoggerHook', 'interval': 1}}
     config = write_config(tmp_path / 'kill.py', tiny_shapes, epochs=2, default_hooks=hooks)
@@ -123,11 +111,12 @@ def test_kill_during_save_keeps_the_old_checkpoint_and_resume_works(tiny_shapes,
     work_dir.mkdir()
     part = work_dir / '.epoch_2.pth.part'
     os.mkfifo(part)  # takes a little of the checkpoint and then lets the writer wait
-    process = start(config, work_dir)
+    process = start_program(REPO / 'tools' / 'train.py', [config, '--work-dir', work_dir], tmp_path)
     with part.open('rb') as file:
         half = file.read(1000)
-        os.kill(process.pid, signal.SIGKILL)
-    assert process.wait(60) == -signal.SIGKILL
+        process.kill()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
     assert len(half) == 1000  # the save had begun
     part.unlink()
     part.write_bytes(half)  # what a disk would have kept

@@ -86,15 +86,14 @@ def test_loader_that_takes_its_classes_off_the_list_leaves_ours(tmp_path):
         assert torch.load(tmp_path / 'file.pth', weights_only=True)['loss'].mean() == 2.0
 
 
-@pytest.mark.parametrize('start', ['mmdet_alrp.models', 'mmdet_alrp.guards.checkpoint_loading'])
-def test_mmengine_loads_its_checkpoints_and_the_list_is_as_before(start, tmp_path):
-    code = f"""
+def test_mmengine_loads_its_checkpoints_and_the_list_is_as_before(tmp_path):
+    code = """
 import sys, torch
 from mmengine.logging import HistoryBuffer
-import {start}
+import mmdet_alrp.models
 from mmengine.runner.checkpoint import load_checkpoint
 net = torch.nn.Linear(2, 1)
-torch.save({{'state_dict': net.state_dict(), 'loss': HistoryBuffer([1.0], [1])}}, 'file.pth')
+torch.save({'state_dict': net.state_dict(), 'loss': HistoryBuffer([1.0], [1])}, 'file.pth')
 print(load_checkpoint(net, 'file.pth')['loss'].mean())
 listed = getattr(torch.serialization, 'get_safe_globals', list)()
 print([entry for entry in listed if 'HistoryBuffer' in str(entry)])

@@ -93,7 +93,7 @@ CASES: dict[str, Callable[[], Case]] = {
     'nothing ignored': lambda: random_ranking(10, 30, num_ignored=0),
     'mostly ignored': lambda: random_ranking(3, 9, num_ignored=200),
     'one positive': lambda: random_ranking(1, 300),
-    '499 of 500 positive': lambda: random_ranking(499, 1),
+    '99 of 100 positive': lambda: random_ranking(99, 1),
     'ties': lambda: random_ranking(15, 80, scale=1.0, step=0.5),
     'many ties': lambda: random_ranking(20, 100, scale=1.0, step=2.0),
     'all equal': all_equal,

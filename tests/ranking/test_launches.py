@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 import pytest
 import torch
+from interpreted import interpret_kernels
 from paired import PAIRS
 from rankings import random_ranking
 
@@ -15,7 +16,6 @@ from mmdet_alrp.ranking import (
     alrp_terms,
     build_ranking,
     error_driven_loss,
-    fused_passes,
     rank_sort_losses,
 )
 
@@ -34,7 +34,7 @@ LIMITS = {'ap': (8, 30), 'ap plain': (7, 30), 'alrp': (9, 40), 'ndcg': (8, 40), 
 
 @pytest.fixture(autouse=True)
 def interpreted(monkeypatch):
-    monkeypatch.setenv(fused_passes.SWITCH, 'interpret')
+    interpret_kernels(monkeypatch)
 
 
 def losses(name, logits, targets, of_positives):

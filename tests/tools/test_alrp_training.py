@@ -9,7 +9,7 @@ from test_train import (
     free_port,
     last_checkpoint,
 )
-from tiny_runs import BATCH, EPOCHS, run_here, run_tool, write_config
+from tiny_runs import BATCH, EPOCHS, run_here, run_starter, run_tool, write_config
 
 from mmdet_alrp.guards.checkpoint_safety import load_safely
 
@@ -105,7 +105,7 @@ def two_processes(tiny_shapes, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('PORT', str(free_port()))
         options = ('--auto-scale-lr', '--cfg-options', half)
-        result = run_tool('dist_train.sh', config, 2, *options, cwd=folder)
+        result = run_starter('dist_train.sh', config, 2, *options, cwd=folder)
     assert result.returncode == 0, result.stderr[-3000:]
     return folder / 'work_dirs' / 'two'
 

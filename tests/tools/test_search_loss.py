@@ -1,13 +1,10 @@
 """Searches from the command line on drawn shapes: killed, resumed, tried, refused."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 
 import pytest
+from in_processes import start_program
 from mmengine.config import Config
 from tiny_runs import REPO, load_tool, one_line_error, run_tool
 
@@ -83,19 +80,16 @@ def test_search_shows_progress_and_leaves_everything(finished):
 
 def test_killed_search_resumes_to_the_same_result(config, finished):
     folder = config.parent / 'killed'
-    command = [sys.executable, str(REPO / 'tools' / 'search_loss.py'), str(config)]
-    environment = {**os.environ, 'CUDA_VISIBLE_DEVICES': '-1', 'OMP_NUM_THREADS': '1'}
-    process = subprocess.Popen(
-        [*command, '--work-dir', str(folder)], env=environment, stdout=subprocess.DEVNULL
-    )
+    words = [config, '--work-dir', folder]
+    process = start_program(REPO / 'tools' / 'search_loss.py', words, config.parent)
     try:
         end = time.monotonic() + 120
         while not ((record := record_of(folder)) and done_in(record)):
-            assert process.poll() is None and time.monotonic() < end
+            assert process.is_alive() and time.monotonic() < end
             time.sleep(0.05)
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
     done = done_in(record_of(folder))
     assert 1 <= done < 4
     logs = sorted(folder.glob('samples/*/*/log.txt'), key=lambda path: path.stat().st_mtime_ns)

@@ -16,6 +16,7 @@ from tiny_runs import (
     load_tool,
     one_line_error,
     run_here,
+    run_starter,
     run_tool,
     write_config,
 )
@@ -148,7 +149,7 @@ def test_fault_in_a_users_own_part_keeps_its_traceback(tiny_config, tmp_path, mo
 )
 def test_wrong_use_of_the_starters(tiny_config, tmp_path, command, expected):
     words = [str(word).format(config=tiny_config) for word in command]
-    result = run_tool(*words, cwd=tmp_path)
+    result = run_starter(*words, cwd=tmp_path)
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
     assert expected in line

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from in_processes import output_file, start_program
 from runs_of_mmengine import forget_runs
 
 from mmdet_alrp.cli.exit_status import exit_status_of
@@ -145,8 +146,19 @@ def write_config(path, data_root, head=FOCAL_HEAD, epochs=EPOCHS, **changes):
     return path
 
 
-def run_tool(*command, cwd):
+def run_tool(name, *words, cwd):
     """Run a tool of this repository in a process of its own, as a user without a GPU does."""
+    process = start_program(REPO / 'tools' / name, words, cwd)
+    process.join(300)
+    assert process.exitcode is not None, f'{name} has not come to an end in 300 s'
+    out, err = (
+        output_file(cwd, stream, process.pid).read_text('utf-8') for stream in ('stdout', 'stderr')
+    )
+    return subprocess.CompletedProcess([name, *words], process.exitcode, out, err)
+
+
+def run_starter(name, *words, cwd):
+    """Run a shell script of this repository, which starts Python anew."""
     environment = {
         **os.environ,
         'CUDA_VISIBLE_DEVICES': '-1',
@@ -154,10 +166,8 @@ def run_tool(*command, cwd):
         'PYTHON': sys.executable,
         'PYTHONPATH': os.pathsep.join([str(REPO), str(Path(__file__).parent)]),
     }
-    tool = REPO / 'tools' / command[0]
-    start = ['bash'] if tool.suffix == '.sh' else [sys.executable]
     return subprocess.run(
-        [*start, str(tool), *map(str, command[1:])],
+        ['bash', str(REPO / 'tools' / name), *map(str, words)],
         cwd=cwd,
         env=environment,
         capture_output=True,

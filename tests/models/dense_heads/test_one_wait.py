@@ -17,6 +17,7 @@ if torch.cuda.is_available():
     pytest.skip('counted by the profiler there', allow_module_level=True)
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'ranking'))
 
+from interpreted import interpret_kernels
 from launch_counts import LaunchCounter
 
 
@@ -36,7 +37,10 @@ class BareRankingHead(RankingHeadMixin, BareHead):
 @pytest.mark.parametrize('loss', ['ALRPLoss', 'APLoss', 'NDCGLoss', 'RankSortLoss'])
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
 def test_one_wait(loss, scope, interpreted, dtype, monkeypatch):
-    monkeypatch.setenv(fused_passes.SWITCH, 'interpret' if interpreted else '0')
+    if interpreted:
+        interpret_kernels(monkeypatch)
+    else:
+        monkeypatch.setenv(fused_passes.SWITCH, '0')
     gen = torch.Generator().manual_seed(0)
     corners = torch.rand(60, 2, generator=gen)
     boxes = torch.cat([corners, corners + 1], 1).requires_grad_()

@@ -1,7 +1,5 @@
 import importlib.util
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -130,10 +128,3 @@ def test_wrong_arguments_end_in_one_line(arguments, message, capsys):
     error = capsys.readouterr().err
     assert stopped.value.code == 2
     assert message in error and error.count('\n') == 1
-
-
-def test_the_file_can_be_run(folders):
-    command = [sys.executable, str(TOOL), 'masks', 'soft=soft']
-    done = subprocess.run(command, cwd=folders, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert 'Smeasure' in done.stdout
