@@ -55,7 +55,7 @@ class BalancedCriterion(RankingCriterion):
             f'{type(self).__name__} balances its box loss, but without balance_every=N nothing '
             'sets the ratio. If you call balance.end_period(...) after each epoch, nothing is '
             'wrong; for a fixed weight set self_balance=False and initial_ratio',
-            stacklevel=4,
+            stacklevel=5,
         )
 
     def _losses(
@@ -65,7 +65,7 @@ class BalancedCriterion(RankingCriterion):
 
     def _parts(self, logits: Tensor, ranking: Ranking, box_losses: Tensor) -> tuple[Tensor, Tensor]:
         """Return the classification and the bare box loss of a ranking."""
-        raise TypeError(f'{type(self).__name__} does not say what it makes of a ranking')
+        raise TypeError(f'{type(self).__name__} must define _parts(logits, ranking, box_losses)')
 
     def _losses_without_positives(self, logits: Tensor, box_losses: Tensor) -> RankedLosses:
         losses = super()._losses_without_positives(logits, box_losses)

@@ -93,7 +93,8 @@ BOX_LOSS_RANGE = {'iou': 1.0, 'giou': 2.0, 'diou': 2.0, 'ciou': 2.0}
 
 
 def _areas(boxes: Tensor) -> Tensor:
-    return (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    """Return the areas; 0 of boxes whose corners are the wrong way round, shape (n,)."""
+    return (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(1)
 
 
 def _shared_and_union(boxes: Tensor, target_boxes: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,9 +106,10 @@ def _shared_and_union(boxes: Tensor, target_boxes: Tensor) -> tuple[Tensor, Tens
 
 def _hull_sides(boxes: Tensor, target_boxes: Tensor) -> Tensor:
     """Return width and height of the smallest box around both, shape (n, 2)."""
-    top_left = torch.minimum(boxes[:, :2], target_boxes[:, :2])
-    bottom_right = torch.maximum(boxes[:, 2:], target_boxes[:, 2:])
-    return (bottom_right - top_left).clamp(min=0)
+    # Of a box whose corners are the wrong way round, both: its centre must lie inside.
+    low = torch.minimum(boxes[:, :2], boxes[:, 2:])
+    high = torch.maximum(boxes[:, :2], boxes[:, 2:])
+    return torch.maximum(high, target_boxes[:, 2:]) - torch.minimum(low, target_boxes[:, :2])
 
 
 def _centre_distance(boxes: Tensor, target_boxes: Tensor) -> Tensor:

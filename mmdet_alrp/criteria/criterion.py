@@ -110,7 +110,9 @@ class RankingCriterion(nn.Module):
         """Rank a batch and measure its boxes.
 
         The result is computed in float32 or better, also under autocast. The host waits for the
-        device once or twice, for the number of positives: sizes of tensors follow from it.
+        device, for the number of positives: sizes of tensors follow from it. (Without Triton it
+        waits again, for the number of negatives that matter, and Rank & Sort once more, for the
+        boxes that hit.)
 
         Args:
             logits: Class scores before the sigmoid of all anchors, points or queries of the batch,
@@ -118,7 +120,7 @@ class RankingCriterion(nn.Module):
             class_indices: 0 to C - 1 for a positive, C for the background, -1 for what takes no
                 part, integer, shape (n,).
             boxes: Predicted boxes of the positives in the order of ``class_indices``, x1, y1, x2,
-                y2 in any unit, shape (num_pos, 4).
+                y2 in any unit, shape (num_pos, 4). One with x2 < x1 or y2 < y1 has the area 0.
             target_boxes: What these boxes should be, shape (num_pos, 4).
             images: Image of each row of ``logits``, 0 <= image < ``num_images``, integer, shape
                 (n,); needed with ``scope='image'``, else unused.
@@ -220,7 +222,9 @@ class RankingCriterion(nn.Module):
         self, logits: Tensor, ranking: Ranking, box_losses: Tensor, ious: Tensor | None
     ) -> RankedLosses:
         """Make the losses, without ``loss_weight``, of a ranking."""
-        raise TypeError(f'{type(self).__name__} does not say what it makes of a ranking')
+        raise TypeError(
+            f'{type(self).__name__} must define _losses(logits, ranking, box_losses, ious)'
+        )
 
     def _losses_without_positives(self, logits: Tensor, box_losses: Tensor) -> RankedLosses:
         """Make zero losses that are connected to what they are given."""

@@ -17,7 +17,8 @@ class SelfBalance(nn.Module):
     sums on its device. A period ends every ``every`` calls, or when
     :class:`~mmdet_alrp.engine.hooks.SelfBalanceHook` or a training loop calls :meth:`end_period`.
     Ratio, sums and the number of calls are buffers, so they survive a resume; if not enabled they
-    are in no checkpoint.
+    are in no checkpoint. ``DistributedDataParallel`` needs ``broadcast_buffers=False``, or the sums
+    of the first process would replace those of the others.
 
     Args:
         enabled: False keeps the ratio at ``initial_ratio`` for good.
@@ -72,9 +73,17 @@ class SelfBalance(nn.Module):
         Args:
             loss_cls: Unweighted classification loss, a scalar.
             loss_loc: Unweighted localisation loss, a scalar.
+
+        Raises:
+            ValueError: If the module is on another device than the losses.
         """
         ratio = self.ratio
         if self.training and self.enabled:
+            if self.sums.device != loss_cls.device:
+                raise ValueError(
+                    f'the criterion is on {self.sums.device} and the predictions are on '
+                    f'{loss_cls.device}: move the criterion there, criterion.to(device)'
+                )
             with torch.no_grad():
                 self.sums += torch.stack([loss_cls, loss_loc]).to(self.sums.dtype)
             if self.every is not None:
@@ -88,6 +97,11 @@ class SelfBalance(nn.Module):
         if self.every is not None:
             self.calls.zero_()
             self._calls = 0
+
+    def read_calls(self) -> None:
+        """Go on counting calls where the buffers stand, after these were replaced."""
+        if self.every is not None:
+            self._calls = int(self.calls)
 
     def _count(self) -> None:
         self.calls += 1
@@ -116,4 +130,4 @@ class SelfBalance(nn.Module):
 
 def _read_calls(balance: SelfBalance, incompatible_keys: object) -> None:
     """Go on counting where a checkpoint stopped."""
-    balance._calls = int(balance.calls)
+    balance.read_calls()

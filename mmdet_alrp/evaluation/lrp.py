@@ -141,10 +141,12 @@ def report_of(evaluator: LRPEvaluator) -> LRPReport:
     """Report of an evaluator on which ``evaluate`` and ``accumulate`` have run.
 
     Args:
-        evaluator: It must have matched at its ``tau``, and in COCO's four area ranges.
+        evaluator: It must have matched at its ``tau``, in COCO's four area ranges, and with 100
+            detections an image among its limits: all figures are for these.
     """
     # [iou, recall, class, area, max_dets]; -1 marks a class without ground truth
-    precision = evaluator.eval['precision'][..., -1]
+    limits = list(evaluator.params.maxDets)
+    precision = evaluator.eval['precision'][..., limits.index(MAX_DETS)]
     precision = np.where(precision > -1, precision, np.nan)
     iou_thrs = evaluator.params.iouThrs
     at_50, at_75 = (np.isclose(iou_thrs, thr) for thr in (0.5, 0.75))

@@ -96,6 +96,6 @@ def _loss_tensors(losses: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
 
 def _judged_heads(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     for path, module in model.named_modules():
-        verdict = getattr(module, 'last_losses_finite', None)
+        verdict = vars(module).get('last_losses_finite')  # getattr would search every module
         if isinstance(verdict, Tensor):
             yield path, verdict.detach().all()

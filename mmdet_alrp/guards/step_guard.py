@@ -10,6 +10,8 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from mmdet_alrp.criteria.self_balance import SelfBalance
+
 from .finite_losses import all_finite
 
 
@@ -75,6 +77,9 @@ class StepGuard:
         if not good:
             for buffer, before in self._buffers or []:
                 buffer.copy_(before)
+            for module in self._model.modules():
+                if isinstance(module, SelfBalance):
+                    module.read_calls()
         self._forget()
         return good
 

@@ -36,7 +36,7 @@ def weighted_box_mean(
         shares = weights / totals.clamp(min=smallest)[rows] / options.num_images
         return (shares * box_losses).sum()
     total = weights.sum()
-    if options.group is None or options.group is False:
+    if not options.over_processes:
         return (weights / total.clamp(min=smallest) * box_losses).sum()
     total = sum_over_processes(total, options.group)
     mine = (weights / total.clamp(min=smallest) * box_losses).sum()

@@ -61,7 +61,7 @@ def check_options(logits: Tensor, targets: Tensor | ClassTargets, options: Ranki
     images = options.images
     if images is None:
         return
-    if options.group is not None and options.group is not False:
+    if options.over_processes:
         raise ValueError('images and group exclude one another: an image is in one process')
     if options.num_images is None or options.num_images < 1:
         raise ValueError(f'images needs num_images >= 1, got {options.num_images}')

@@ -29,11 +29,14 @@ class Processes:
         group: Process group; True takes the default one.
         num_local: Number of positives of this process; may be 0.
         num_logits: Number of logits of this process; may be 0.
+        can_fuse: Whether this process can rank by Triton's kernels.
         device: Where the tensors are.
 
     Attributes:
         num_pos: Number of positives of all processes.
         num_logits: Number of logits of all processes.
+        can_fuse: Whether all processes can rank by Triton's kernels. The other way exchanges other
+            tables, so all must go the same.
         local: Where those of this process stand among them, a slice.
     """
 
@@ -42,13 +45,15 @@ class Processes:
         group: dist.ProcessGroup | bool,
         num_local: int,
         num_logits: int,
+        can_fuse: bool,
         device: torch.device,
     ) -> None:
         self._group = None if group is True else group
-        mine = torch.tensor([num_local, num_logits], device=device)
+        mine = torch.tensor([num_local, num_logits, can_fuse], device=device)
         counts = [torch.empty_like(mine) for _ in range(dist.get_world_size(self._group))]
         dist.all_gather(counts, mine, group=self._group)
-        self._counts, logits = torch.stack(counts, 1).tolist()
+        self._counts, logits, able = torch.stack(counts, 1).tolist()
+        self.can_fuse = all(able)
         self.num_logits = sum(logits)
         position = dist.get_rank(self._group)
         start = sum(self._counts[:position])

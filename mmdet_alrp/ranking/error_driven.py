@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from .relations import Ranking
 from .spreads import Spread
@@ -105,6 +106,7 @@ class _KnownGradient(torch.autograd.Function):
         return value.to(promoted(logits.dtype), copy=True)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
         tensors = ctx.saved_tensors
         return (ctx.fill(factor, tensors), *[None] * (2 + len(tensors)))

@@ -1,7 +1,8 @@
 """The ranking of a batch by Triton's kernels: two passes over all logits, and a few small tables.
 
-Chosen by :func:`~mmdet_alrp.ranking.fused_passes.fuses` where a GPU and Triton are; everything else
-is ranked by :class:`~mmdet_alrp.ranking.relations.Ranking`, against which the kernels are tested.
+Chosen by :func:`~mmdet_alrp.ranking.fused_passes.can_fuse` where a GPU and Triton are; everything
+else is ranked by :class:`~mmdet_alrp.ranking.relations.Ranking`, against which the kernels are
+tested.
 """
 
 from __future__ import annotations
@@ -93,9 +94,12 @@ class FusedRanking(Ranking):
     def _place(self, num_edges: int) -> None:
         """Place positives and breakpoints."""
         count, device = len(self._scores), self._scores.device
-        whole = torch.empty(3 * count + num_edges, dtype=torch.int32, device=device)
-        self._places, self._starts, self._ends = whole[: 3 * count].view(3, count)
-        self._edge_images = whole[3 * count :]
+        # Every part begins at a multiple of 16 bytes, whatever their number: Triton compiles a
+        # kernel again for pointers that do not.
+        apart = -(-count // 4) * 4
+        whole = torch.empty(3 * apart + num_edges, dtype=torch.int32, device=device)
+        self._places, self._starts, self._ends = whole[: 3 * apart].view(3, apart)[:, :count]
+        self._edge_images = whole[3 * apart :]
         self._edges = torch.empty(num_edges, device=device)
         self.pos_rank = torch.empty(count, dtype=torch.float64, device=device)
         self._tiles(
@@ -137,7 +141,7 @@ class FusedRanking(Ranking):
         """Count the negatives of all processes in the bins, int64, shape (2 num_bins + 2,)."""
         self._batch.launch(
             kernels().logits.count_negatives, self._logits, self._batch.skew, tables,
-            self._num_bins, self._bits, SKEWED=skewed, COPIES=len(tables), CROWDED=2,
+            self._num_bins, self._bits, len(tables), SKEWED=skewed, CROWDED=2,
         )  # fmt: skip
         return self._sum(tables.sum(0))
 

@@ -46,23 +46,50 @@ def kernels() -> Kernels | None:
     return Kernels(triton_logits, triton_tables, triton_pairs)
 
 
-def fuses(logits: Tensor, num_pos: int, delta: float) -> bool:
-    """Tell whether Triton's kernels rank these logits.
+@cache
+def kernels_run(device: torch.device) -> bool:
+    """Try the smallest kernel on a device; say in a warning why it does not run.
 
-    They do on a GPU, for logits in half or single precision. float64, which nobody trains in, is
-    left to float64 arithmetic; more than ``MAX_POSITIVES`` positives are left to sorting.
+    Triton compiles at the first launch. It needs a C compiler and Python's headers for that, which
+    small images of containers lack, and a driver that fits.
+    """
+    value = torch.zeros((), device=device)
+    numbers = torch.ones(1, dtype=torch.float64, device=device)
+    index = torch.zeros(1, dtype=torch.int64, device=device)
+    try:
+        with on_device_of(value):
+            kernels().logits.move_positives[(1,)](
+                numbers, numbers, index, 1, value, value.new_zeros(1), BLOCK=MOVED
+            )
+    except Exception as reason:  # whatever a compiler or a driver raises
+        first_line = (str(reason).strip().splitlines() or [''])[0]
+        warnings.warn(
+            f'ranking losses run without Triton on {device}, several times slower: '
+            f'{type(reason).__name__}: {first_line} (Triton needs a C compiler and the headers of '
+            f'Python, such as g++ and python3-dev; {SWITCH}=0 says that this is meant)',
+            stacklevel=2,
+        )
+        return False
+    return True
+
+
+def can_fuse(logits: Tensor, delta: float) -> bool:
+    """Tell whether Triton's kernels can rank these logits.
+
+    They can on a GPU, for logits in half or single precision. float64, which nobody trains in, is
+    left to float64 arithmetic.
 
     Args:
         logits: Scores before the sigmoid.
-        num_pos: Number of positives of all processes.
         delta: Half-width of the smoothed step.
     """
-    if logits.dtype not in DTYPES or not 0 < num_pos <= MAX_POSITIVES or delta > 1e30:
+    if logits.dtype not in DTYPES or delta > 1e30:
         return False
     switch = os.environ.get(SWITCH)
     if switch == '0' or not (logits.is_cuda or switch == 'interpret'):
         return False
-    return find_spec('triton') is not None and kernels() is not None
+    found = find_spec('triton') is not None and kernels() is not None
+    return found and kernels_run(logits.device)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from . import fused_passes
 from .checks import check_options, check_pos_values, check_ranking, checked_labels
 from .class_targets import ClassTargets
 from .collectives import Processes
 from .error_driven import at_least_float32
 from .fused import FusedRanking
-from .fused_passes import fuses
 from .relations import Ranking, RankingOptions
 
 
@@ -50,13 +50,14 @@ def build_ranking(
         pos_index = (targets == 1).nonzero().squeeze(1)
     for name, values in pos_values.items():
         check_pos_values(name, values, len(pos_index))
-    processes = None
-    if options.group is not None and options.group is not False:
-        processes = Processes(options.group, len(pos_index), len(logits), logits.device)
-    num_pos = len(pos_index) if processes is None else processes.num_pos
+    fused = fused_passes.can_fuse(logits, delta)
+    num_pos, processes = len(pos_index), None
+    if options.over_processes:
+        processes = Processes(options.group, num_pos, len(logits), fused, logits.device)
+        num_pos, fused = processes.num_pos, processes.can_fuse
     if num_pos == 0:
         return None
-    if fuses(logits, num_pos, delta):
+    if fused and num_pos <= fused_passes.MAX_POSITIVES:
         return FusedRanking(logits, targets, delta, pos_index, options, processes)
     if isinstance(targets, ClassTargets):
         if options.images is not None:

@@ -27,13 +27,18 @@ class RankingOptions:
             ranking over all logits.
         num_images: Number of images, for one ranking an image.
         group: Processes that rank together: a process group or True for the default one; None
-            ranks each process on its own.
+            or False ranks each process on its own.
     """
 
     error_skew: float = 0.0
     images: Tensor | None = None
     num_images: int | None = None
     group: torch.distributed.ProcessGroup | bool | None = None
+
+    @property
+    def over_processes(self) -> bool:
+        """Whether several processes rank together."""
+        return self.group is not None and self.group is not False
 
 
 class Ranking:
@@ -239,7 +244,7 @@ class Ranking:
             update: How much each positive is to move, shape (num_pos,); one that stands above
                 every negative is left alone.
         """
-        update = torch.where(self.num_fp > 0, update, 0)
+        update = torch.where(self.num_fp == 0, 0, update)  # NaN stays, for a loss scaler to see
         of_negatives = (self.neg_index, self.spread_over_negatives(update))
         return Spread(fill_by_index, (self.pos_index, self.local(update), *of_negatives))
 

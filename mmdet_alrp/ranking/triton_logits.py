@@ -122,23 +122,23 @@ def find_hardest(
         tl.atomic_max(hardest + owner, tl.max(tl.where(mine, bits, -0x80000000), 0), sem='relaxed')
 
 
-@triton.jit(do_not_specialize=['num_bins', 'bits'])
+@triton.jit(do_not_specialize=['num_bins', 'bits', 'copies'])
 def count_negatives(
     logits, targets, weights, images, n, edges, cells, grid, steps, hardest, skew, tables,
-    num_bins, bits,
+    num_bins, bits, copies,
     CLASSES: tl.constexpr, BY_IMAGE: tl.constexpr, SKEWED: tl.constexpr, CELLS: tl.constexpr,
-    HARD: tl.constexpr, COPIES: tl.constexpr, CROWDED: tl.constexpr, BLOCK: tl.constexpr,
+    HARD: tl.constexpr, CROWDED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Add the negatives of a block to their bins.
 
-    ``tables`` has ``COPIES`` rows: count (or, skewed, weight in 1 / 2^bits) and moment of each bin
+    ``tables`` has ``copies`` rows: count (or, skewed, weight in 1 / 2^bits) and moment of each bin
     in turn, then how many negatives are NaN or infinite, and how many logits of any kind are.
     """
     _, inside, value, negative, image = _read(
         logits, targets, weights, images, n, CLASSES, BY_IMAGE, BLOCK
     )
     finite = is_finite(value)
-    table = tables + (tl.program_id(0) % COPIES).to(tl.int64) * (2 * num_bins + 2)
+    table = tables + (tl.program_id(0) % copies).to(tl.int64) * (2 * num_bins + 2)
     broken = tl.sum((inside & (finite == 0)).to(tl.int64), 0)
     if broken > 0:
         # A negative at minus infinity is below every step, and harmless.
@@ -209,5 +209,5 @@ def move_positives(update, num_fp, pos_index, count, factor, gradient, BLOCK: tl
     up = tl.load(update + row, mask=real, other=0.0)
     above = tl.load(num_fp + row, mask=real, other=0.0)
     at = tl.load(pos_index + row, mask=real, other=0)
-    result = tl.where(above > 0, -up * tl.load(factor), 0.0).to(tl.float32)
+    result = tl.where(above == 0, 0.0, -up * tl.load(factor)).to(tl.float32)
     tl.store(gradient + at, result.to(gradient.dtype.element_ty), mask=real)

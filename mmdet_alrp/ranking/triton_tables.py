@@ -215,7 +215,7 @@ def draw_lines(
         end = tl.load(ends + column, mask=real_column, other=0x7FFFFFFF)[None, :]
         size = tl.load(spread + column, mask=real_column, other=1.0)
         share = tl.load(update + column, mask=real_column, other=0.0)
-        share = tl.where(size > 0, share / tl.where(size > 0, size, 1.0), 0.0)[None, :]
+        share = tl.where(size == 0, 0.0, share / tl.where(size > 0, size, 1.0))[None, :]
         behind = row[:, None] > end
         climbing = (row[:, None] > start) & (behind == 0)
         if BY_IMAGE:

@@ -64,6 +64,7 @@ def near_boxes(dtype=torch.float64, scale=1.0):
     corners = 100 * torch.rand(40, 2, generator=generator)
     true_boxes = torch.cat([corners, corners + 5 + 40 * torch.rand(40, 2, generator=generator)], 1)
     boxes = true_boxes + 4 * torch.randn(40, 4, generator=generator)
+    boxes[:, 2:] = torch.maximum(boxes[:, 2:], boxes[:, :2] + 1)
     boxes[:5] += 300  # far away
     return (scale * boxes).to(dtype), (scale * true_boxes).to(dtype)
 
@@ -103,3 +104,15 @@ def test_empty_equal_and_pointlike_boxes_stay_finite(kind):
     assert losses.isfinite().all() and grad.isfinite().all()
     torch.testing.assert_close(losses[1].item(), 0.0)
     assert BOX_LOSSES[kind](boxes[:0], true_boxes[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize('kind', [*THEIRS])
+@pytest.mark.parametrize('box', [[10, 10, 0, 0], [10, 0, 0, 10], [0, 10, 10, 0]])
+def test_box_with_its_corners_the_wrong_way_round_has_no_area(kind, box):
+    boxes = torch.tensor([box], dtype=torch.float64, requires_grad=True)
+    loss = BOX_LOSSES[kind](boxes, torch.tensor([[0.0, 0.0, 1.0, 1.0]], dtype=torch.float64))
+    assert 1 <= loss <= 2
+    if kind == 'giou':  # a step against the gradient does not move the corners further apart
+        (grad,) = torch.autograd.grad(loss.sum(), boxes)
+        wrong = boxes[:, :2] > boxes[:, 2:]
+        assert (grad[:, :2][wrong] >= 0).all() and (grad[:, 2:][wrong] <= 0).all()

@@ -222,6 +222,14 @@ def test_a_run_that_takes_weights_only_starts_a_whole_period():
     assert ratios == pytest.approx([50.0] * 3 + [ratio_of(seen[:3])], rel=1e-6)
 
 
+def test_a_criterion_that_was_left_on_another_device_says_so():
+    balance = ALRPCriterion(balance_every=3).balance.to('meta')
+    with pytest.raises(
+        ValueError, match='is on meta and the predictions are on cpu: move the criterion'
+    ):
+        balance(torch.ones(()), torch.ones(()))
+
+
 def test_a_ratio_that_nothing_sets_is_told_once():
     criterion = ALRPCriterion()
     criterion.eval()(*batch())

@@ -8,6 +8,7 @@ from tiny_detectors import HEADS, detector
 from tiny_runs import load_tool, write_config
 
 from mmdet_alrp.cli.exit_status import exit_status_of
+from mmdet_alrp.criteria.self_balance import SelfBalance
 from mmdet_alrp.engine.hooks import FiniteLossHook
 from mmdet_alrp.guards.checkpoint_safety import load_safely
 from mmdet_alrp.guards.errors import NotFiniteError
@@ -99,6 +100,16 @@ def test_skip_changes_nothing_in_the_step_and_goes_on(tmp_path, name, value):
     assert 'number 1 in a row, 1 in this run' in line
     state = load_safely(tmp_path / 'epoch_1.pth')['state_dict']
     assert all(value.isfinite().all() for value in state.values())
+
+
+def test_skip_takes_the_dropped_step_out_of_the_period(tmp_path):
+    runner, _ = poisoned_run(tmp_path, 'RankingRetinaHead', FiniteLossHook('skip'), [1])
+    head = runner.model.bbox_head
+    head.loss_cls.balance = SelfBalance(every=2)
+    runner.train()
+    balance = head.loss_cls.balance
+    assert (int(balance.calls), balance._calls) == (3, 3)  # of four steps
+    assert balance.ratio != 50 and balance.sums[1] > 0  # one period ended, the next began
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ POINTERS = {
     'num_broken': '*i64', 'num_fp': '*fp64', 'update': '*fp64', 'spread': '*fp64',
     'pos_index': '*i64', 'values': '*fp64', 'labels': '*fp64', 'sums': '*fp64',
 }  # fmt: skip
-SCALARS = dict.fromkeys(('count', 'num_bins', 'bits', 'num_edges', 'num_images'), 'i32')
+SCALARS = dict.fromkeys(('count', 'num_bins', 'bits', 'copies', 'num_edges', 'num_images'), 'i32')
 SCALARS.update(n='i64', skew='fp32')
 SETTINGS = {
-    'BLOCK': fused_passes.BLOCK, 'CELLS': fused.MAX_CELLS, 'COPIES': 16, 'CROWDED': 2,
+    'BLOCK': fused_passes.BLOCK, 'CELLS': fused.MAX_CELLS, 'CROWDED': 2,
     'ROWS': fused.TILE[0], 'COLUMNS': fused.TILE[1],
 }  # fmt: skip
 PASSES = ('find_hardest', 'count_negatives', 'write_gradient', 'move_positives')

@@ -1,6 +1,7 @@
 """The kernels for a GPU in Triton's interpreter."""
 
 import pytest
+import torch
 
 from mmdet_alrp.ranking import fused, fused_passes
 
@@ -12,3 +13,4 @@ def interpret_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused, 'MAX_CELLS', 128)
     monkeypatch.setattr(fused, 'MIN_CELLS', 16)
     monkeypatch.setattr(fused_passes, 'BLOCK', 512)
+    assert fused_passes.kernels_run(torch.device('cpu'))  # asked once, which is a launch

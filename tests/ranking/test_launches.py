@@ -16,6 +16,7 @@ from mmdet_alrp.ranking import (
     alrp_terms,
     build_ranking,
     error_driven_loss,
+    fused,
     rank_sort_losses,
 )
 
@@ -76,3 +77,25 @@ def test_a_head_that_knows_the_positives_waits_no_more(name):
             (loss + ranking.weighted_sum(alrp_box_weights(ranking), quality)).backward()
     assert counter.waits == 0
     assert counter.launches <= LIMITS[name][1]
+
+
+def test_kernels_are_compiled_once_for_all_numbers_of_positives(monkeypatch):
+    """Triton compiles for each set of settings, and for pointers that are aligned or not."""
+    from triton.runtime import interpreter
+
+    run, variants = interpreter.GridExecutor.__call__, {}
+
+    def noted(executor, *args, **options):
+        aligned = [part.data_ptr() % 16 == 0 for part in args if isinstance(part, torch.Tensor)]
+        variant = (tuple(sorted(options.items())), tuple(aligned))
+        kernel = executor.fn.__name__, options.get('KIND')
+        variants.setdefault(kernel, set()).add(variant)
+        return run(executor, *args, **options)
+
+    monkeypatch.setattr(interpreter.GridExecutor, '__call__', noted)
+    monkeypatch.setattr(fused, 'TABLE_ENTRIES', 500)  # so that the copies of the counters change
+    for num_pos in (3, 5, 8, 21, 50, 98):
+        logits, targets, of_positives = random_ranking(num_pos, 400 - num_pos, num_ignored=0)
+        logits = logits.float().requires_grad_()
+        losses('alrp', logits, targets, of_positives.float()).backward()
+    assert len(variants) == 9 and {len(found) for found in variants.values()} == {1}, variants

@@ -39,8 +39,9 @@ def test_broken_logits_are_seen_in_the_loss(name, target, value, dtype, delta, o
     case = broken_case(target, value, dtype)
     if 'images' in options:
         options = {'images': torch.arange(len(case[0])) % 2, 'num_images': 2}
-    loss, _ = value_and_grad(name, case, delta, **options)
+    loss, grad = value_and_grad(name, case, delta, **options)
     assert not torch.isfinite(loss)
+    assert not torch.isfinite(grad).all()  # or a loss scaler would go on
 
 
 @pytest.mark.parametrize('delta', [0.0, 1.0])

@@ -8,6 +8,7 @@ import math
 import os
 import subprocess
 import sys
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -252,9 +253,10 @@ def test_broken_logits(name, target, value, delta, options):
         options = {'images': images, 'num_images': 2}
     logits = case[0].detach().clone()
     logits[(case[1] == target).nonzero()[2]] = value
-    loss, _ = value_and_grad(name, (logits, *case[1:]), delta, **options)
+    loss, grad = value_and_grad(name, (logits, *case[1:]), delta, **options)
     harmless = target == -1 or (target == 0 and value == -math.inf)
     assert bool(torch.isfinite(loss)) == harmless
+    assert bool(torch.isfinite(grad).all()) == harmless  # or a loss scaler would go on
 
 
 @pytest.mark.parametrize('value', [math.nan, math.inf])
@@ -308,6 +310,26 @@ def test_what_keeps_the_pytorch_path(by_kernels, monkeypatch):
     assert len(by_kernels) == 1
 
 
+class WithoutCompiler:
+    def __getitem__(self, grid):
+        raise RuntimeError('Failed to find C compiler.\nPlease specify one.')
+
+
+def test_kernels_that_do_not_run_leave_the_ranking_to_pytorch(by_kernels, monkeypatch):
+    case = on_device(random_ranking(9, 60, seed=73))
+    monkeypatch.setattr(fused_passes.kernels().logits, 'move_positives', WithoutCompiler())
+    fused_passes.kernels_run.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match='without Triton on .*RuntimeError: Failed to find C'):
+            alrp_loss(*case)
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')
+            alrp_loss(*case)
+    finally:
+        fused_passes.kernels_run.cache_clear()
+    assert not by_kernels
+
+
 def test_everything_a_ranking_offers(by_kernels):
     """Whoever writes a loss of their own finds on a GPU what is there on a CPU."""
     case, images = batch_of([(7, 60), (0, 9), (5, 30)], torch.float32)
@@ -358,7 +380,12 @@ def ranked_together(process, world_size):
         *rank_sort_loss(logits, targets, at_entry[mine][targets == 1], group=True),
     ]
     (grad,) = torch.autograd.grad(sum(found[:1] + found[2:]), logits)
-    return torch.stack(found).detach(), grad
+    with pytest.MonkeyPatch.context() as patch:
+        if process == 1:
+            patch.setattr(fused_passes, 'kernels_run', lambda device: False)
+        of_positives = at_entry[mine][targets == 1]
+        mixed = torch.stack(alrp_loss(logits, targets, of_positives, group=True))
+    return torch.stack(found).detach(), grad, mixed.detach()
 
 
 @pytest.mark.skipif(DEVICE.type == 'cuda', reason='gloo takes no tensors of a GPU')
@@ -369,8 +396,10 @@ def test_one_ranking_over_processes(tmp_path, monkeypatch):
     monkeypatch.setenv(fused_passes.SWITCH, '0')
     found = [*alrp_loss(*case, error_skew=1.0), *rank_sort_loss(*case)]
     (grad,) = torch.autograd.grad(sum(found[:1] + found[2:]), logits)
-    for process, (values, part) in enumerate(parts):
+    for process, (values, part, mixed) in enumerate(parts):
         torch.testing.assert_close(values, torch.stack(found).detach())
+        # Of processes that cannot all use the kernels none does.
+        torch.testing.assert_close(mixed, torch.stack(found[:2]).detach())
         torch.testing.assert_close(part, grad[owners == process])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -17,6 +16,9 @@ from .batch_assigner import assign_images, batch_assignment
 
 class BatchTargetsMixin:
     """Makes the targets of an AnchorHead for all images at once, equal to the head's own.
+
+    Images of different sizes are assigned group by group, all of one size together. The host waits
+    for the device once; without ``reg_decoded_bbox`` once more a group.
 
     Stands before an MMDetection head in the bases of a class. Where the assigner is not exactly
     MaxIoUAssigner or ATSSAssigner, samples are drawn, or ignored boxes count, the head goes image
@@ -53,10 +55,23 @@ class BatchTargetsMixin:
         sizes = [len(anchors) for anchors in anchor_list[0]]
         anchors = torch.cat(anchor_list[0])
         columns: list[list[Tensor]] = [[] for _ in batch_img_metas]
-        for images in _alike(batch_img_metas):
+        groups = _alike(batch_img_metas)
+        border = self.train_cfg['allowed_border']
+        insides = [
+            anchor_inside_flags(
+                anchors,
+                torch.cat(valid_flag_list[images[0]]),
+                batch_img_metas[images[0]]['img_shape'][:2],
+                border,
+            )
+            for images in groups
+        ]
+        # The one look at the device: how many anchors each level has inside.
+        counts = torch.stack([part.sum() for inside in insides for part in inside.split(sizes)])
+        counts = counts.view(len(groups), -1)
+        for images, inside, levels in zip(groups, insides, counts.tolist(), strict=True):
             instances = [batch_gt_instances[image] for image in images]
-            flags = torch.cat(valid_flag_list[images[0]])
-            targets = self._targets_of(anchors, sizes, flags, instances, batch_img_metas[images[0]])
+            targets = self._targets_of(anchors, inside, levels, instances)
             for place, image in enumerate(images):
                 columns[image] = [part[place] for part in targets]
         results = [images_to_levels(list(column), sizes) for column in zip(*columns, strict=True)]
@@ -67,25 +82,19 @@ class BatchTargetsMixin:
         return (*results, int(avg_factor))  # ATSSHead makes a tensor of it
 
     def _targets_of(
-        self,
-        anchors: Tensor,
-        sizes: list[int],
-        valid_flags: Tensor,
-        instances: list,
-        img_meta: dict,
+        self, anchors: Tensor, inside: Tensor, levels: list[int], instances: list
     ) -> tuple[Tensor, ...]:
         """Return anchors, labels, their weights, box targets and their weights of some images."""
-        border = self.train_cfg['allowed_border']
-        inside = anchor_inside_flags(anchors, valid_flags, img_meta['img_shape'][:2], border)
-        # The one look at the device: how many anchors each level has inside.
-        levels = torch.stack([level.sum() for level in inside.split(sizes)]).tolist()
         if not sum(levels):
             raise ValueError(
                 'There is no valid anchor inside the image boundary. Please check the image size '
                 'and anchor sizes, or set allowed_border to -1 to skip the condition.'
             )
         all_inside = sum(levels) == len(anchors)
-        priors = anchors if all_inside else anchors[inside]
+        if not all_inside:
+            # Sorted, and not found, because the host knows their number: no wait for the device.
+            index = torch.argsort(inside.logical_not().byte(), stable=True)[: sum(levels)]
+        priors = anchors if all_inside else anchors.index_select(0, index)
         boxes = [get_box_tensor(part.bboxes) for part in instances]
         assigned, padded = assign_images(*self._assignment(), priors, levels, boxes)
         labels = torch.nn.utils.rnn.pad_sequence([part.labels for part in instances], True)
@@ -94,7 +103,7 @@ class BatchTargetsMixin:
             return (anchors.expand(len(boxes), -1, -1), *targets)
         fills = (0, self.num_classes, 0, 0, 0)
         return tuple(
-            _spread(part, inside, fill)
+            _spread(part, index, len(anchors), fill)
             for part, fill in zip((priors.expand(len(boxes), -1, -1), *targets), fills, strict=True)
         )
 
@@ -137,16 +146,15 @@ def _share_anchors(anchor_list: list[list[Tensor]]) -> bool:
     )
 
 
-def _alike(batch_img_metas: list[dict]) -> Iterator[list[int]]:
+def _alike(batch_img_metas: list[dict]) -> list[list[int]]:
     """Put together images whose anchors are valid in the same places."""
     groups: dict[tuple, list[int]] = {}
     for image, meta in enumerate(batch_img_metas):
         groups.setdefault((meta['pad_shape'][:2], meta['img_shape'][:2]), []).append(image)
-    return iter(groups.values())
+    return list(groups.values())
 
 
-def _spread(part: Tensor, inside: Tensor, fill: float) -> Tensor:
+def _spread(part: Tensor, index: Tensor, num_anchors: int, fill: float) -> Tensor:
     """Put what is said of the anchors inside where these stand among all, (images, n, ...)."""
-    whole = part.new_full((len(part), len(inside), *part.shape[2:]), fill)
-    whole[:, inside] = part
-    return whole
+    whole = part.new_full((len(part), num_anchors, *part.shape[2:]), fill)
+    return whole.index_copy_(1, index, part)

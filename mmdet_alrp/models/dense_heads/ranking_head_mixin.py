@@ -253,7 +253,7 @@ def zero_of(tensors: list[Tensor]) -> Tensor | int:
     A parameter without gradient would keep the other processes of a group waiting. The sum runs
     over no element, so that nothing infinite turns it into something else.
     """
-    return sum(tensor[:0].sum() for tensor in tensors)
+    return torch.cat([tensor[:0].flatten() for tensor in tensors]).sum() if tensors else 0
 
 
 def _levels(arg: Any) -> list[Tensor]:

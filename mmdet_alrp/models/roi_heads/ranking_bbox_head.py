@@ -106,7 +106,7 @@ class RankingBBoxHeadMixin(RankingHeadMixin):
         if self.loss_cls.scope == 'image':
             images = rois[:, 0].short()
             # Waits for the device only where a head is called without loss_and_target.
-            num_images = self._num_images or int(images.max()) + 1
+            num_images = self._num_images or (int(images.max()) + 1 if len(rois) else 1)
             recorded = recorded._replace(images=images, num_images=num_images)
         losses.update(self.ranking_losses(recorded))
         losses['loss_bbox'] = losses['loss_bbox'] + zero_of([bbox_pred])

@@ -150,13 +150,20 @@ def draw_positives(sampling_results: list, scores: Tensor, most: int) -> tuple[l
     counts = [len(result.pos_priors) for result in sampling_results]
     if sum(counts) <= most:
         return sampling_results, scores
-    drawn = torch.zeros(sum(counts), dtype=torch.bool)
-    drawn[torch.randperm(len(drawn))[:most]] = True
+    drawn = torch.randperm(sum(counts))[:most].sort().values
+    ends = torch.tensor(counts).cumsum(0)
+    owners = torch.bucketize(drawn, ends, right=True)
+    rows = drawn - (ends - torch.tensor(counts))[owners]
+    sizes = torch.bincount(owners, minlength=len(counts)).tolist()
+    # All that is drawn goes to the device at once, and no step waits for it.
+    places = torch.stack([drawn, rows])
+    if scores.is_cuda:
+        places = places.pin_memory()
+    drawn, rows = places.to(scores.device, non_blocking=True)
     kept = []
-    for result, of_image in zip(sampling_results, drawn.split(counts), strict=True):
-        rows = of_image.nonzero().squeeze(1).to(scores.device)
+    for result, of_image in zip(sampling_results, rows.split(sizes), strict=True):
         part = copy(result)
         for name in ('pos_priors', 'pos_assigned_gt_inds', 'pos_gt_labels'):
-            setattr(part, name, getattr(result, name)[rows])
+            setattr(part, name, getattr(result, name)[of_image])
         kept.append(part)
-    return kept, scores[drawn.nonzero().squeeze(1).to(scores.device)]
+    return kept, scores[drawn]
