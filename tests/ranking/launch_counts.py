@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 WAITS = ('aten::_local_scalar_dense', 'aten::nonzero', 'aten::masked_select', 'aten::is_nonzero')
@@ -14,6 +15,8 @@ WITHOUT_KERNEL = (
     'aten::lift_fresh',
     'aten::promote_types',
 )
+MASKED = ('aten::index', 'aten::index_put', 'aten::index_put_')
+MASKS = (torch.bool, torch.uint8)
 VIEWS = ('aten::_unsafe_view', 'aten::_reshape_alias')
 
 
@@ -37,6 +40,8 @@ class LaunchCounter(TorchDispatchMode):
         is_view = func.is_view or name in VIEWS
         if not is_view and not name.startswith(WITHOUT_KERNEL):
             self.counts[name] += 1
+        if name in MASKED and any(part is not None and part.dtype in MASKS for part in args[1]):
+            self.counts['aten::nonzero'] += 1  # the operation looks for the places itself
         return func(*args, **(kwargs or {}))
 
     def __enter__(self):

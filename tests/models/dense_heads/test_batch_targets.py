@@ -1,5 +1,7 @@
 """Targets of a whole batch at once are those that MMDetection makes image by image, bit by bit."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.structures import InstanceData
@@ -116,6 +118,26 @@ def test_padded_images_and_anchors_outside(kind, assigner, border, whole_batches
         metas = [{'img_shape': size, 'pad_shape': size} for size in sizes]
         assert_equal(*both(head, truths, metas, None))
     assert whole_batches == [2, 2, 1] * 4
+
+
+@pytest.mark.parametrize('border', [-1, 0])
+@pytest.mark.parametrize('assigner', ['MaxIoU', 'ATSS'])
+def test_images_of_several_sizes_wait_once(assigner, border, monkeypatch):
+    pytest.importorskip('triton')
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / 'ranking')
+    from launch_counts import LaunchCounter
+
+    monkeypatch.setattr(batch_assigner, 'HOSTS', ())
+    head = head_of('RankingRetinaHead', assigner, border)
+    sizes = [(64, 64), (40, 64), (64, 40)]
+    gen = torch.Generator().manual_seed(0)
+    truths = [boxes_of_scene('few', gen) for _ in sizes]
+    metas = [{'img_shape': size, 'pad_shape': size} for size in sizes]
+    shapes = [(SIDE // stride, SIDE // stride) for stride in STRIDES]
+    anchors, flags = head.get_anchors(shapes, metas, 'cpu')
+    with LaunchCounter() as counter:
+        head.get_targets(anchors, flags, truths, metas)
+    assert counter.waits == 0  # beside the one tolist, which is none on a CPU
 
 
 @pytest.mark.parametrize('weight', [-1, 0.3])
