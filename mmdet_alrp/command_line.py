@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from typing import NoReturn
+
+OPTIONAL_PACKAGES = ('faster_coco_eval', 'matplotlib', 'sklearn')
 
 
 class UsageError(Exception):
@@ -28,6 +31,39 @@ def fail(tool: str, message: object) -> int:
     """
     print(f'{tool}: error: {" ".join(str(message).split())}', file=sys.stderr)  # noqa: T201
     return 2
+
+
+def exit_status(tool: str, run: Callable[[], None], *wrong: type[Exception]) -> int:
+    """Run a tool; end wrong use in one line.
+
+    Args:
+        tool: Its file name, for the message.
+        run: What it does.
+        *wrong: Errors that say what the user got wrong, beside :class:`UsageError`, those of
+            files, and optional packages that are missing.
+
+    Returns:
+        0, or 2 after wrong use.
+
+    Raises:
+        Exception: Whatever else the tool raises.
+    """
+    try:
+        run()
+    except (UsageError, *wrong) as error:
+        return fail(tool, error)
+    except ModuleNotFoundError as error:
+        package = (error.name or '').partition('.')[0]
+        if package not in OPTIONAL_PACKAGES:
+            raise
+        # What needs another one says so itself.
+        own = package != 'matplotlib'
+        return fail(tool, error if own else 'pictures need matplotlib: pip install matplotlib')
+    except OSError as error:
+        if error.strerror is None:
+            return fail(tool, error)
+        return fail(tool, f'{error.filename2 or error.filename}: {error.strerror}')
+    return 0
 
 
 def one_line(error: BaseException) -> str:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import _find_package  # noqa: F401 - first
@@ -28,7 +29,7 @@ from mmdet_alrp.calibration import (
 )
 from mmdet_alrp.calibration.calibrators import check_method
 from mmdet_alrp.calibration.fitting import MIN_DETECTIONS, merged
-from mmdet_alrp.command_line import OneLineParser, UsageError, fail
+from mmdet_alrp.command_line import OneLineParser, UsageError, exit_status
 from mmdet_alrp.evaluation.backends import BACKENDS, lrp_evaluator
 from mmdet_alrp.evaluation.coco_files import (
     CocoFileError,
@@ -141,30 +142,26 @@ def report(calibration: Calibration, args: argparse.Namespace) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; return the exit status."""
     args = parse_args(argv)
+    return exit_status('calibrate.py', partial(run, args), CocoFileError)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Fit the maps, write them and say how good they are."""
+    # before a detector runs or files are read, which takes its time
+    lrp_evaluator(args.backend)
+    check_method(args.method)
+    with tempfile.TemporaryDirectory(prefix='calibrate-') as folder:
+        truth, found = detect(args, folder) if is_config(args) else (args.truth, args.found)
+        coco_gt = read_ground_truth(truth, args.iou_type)
+        coco_dt = read_detections(found, coco_gt, args.iou_type)
+    check_scores(coco_dt, found)
     try:
-        # before a detector runs or files are read, which takes its time
-        lrp_evaluator(args.backend)
-        check_method(args.method)
-        with tempfile.TemporaryDirectory(prefix='calibrate-') as folder:
-            truth, found = detect(args, folder) if is_config(args) else (args.truth, args.found)
-            coco_gt = read_ground_truth(truth, args.iou_type)
-            coco_dt = read_detections(found, coco_gt, args.iou_type)
-        check_scores(coco_dt, found)
         calibration = fit(coco_gt, coco_dt, args)
-        write_calibration(args.out, calibration)
     except CalibrationError as error:
-        return fail('calibrate.py', f'{args.found}: {error}')
-    except (CocoFileError, UsageError) as error:
-        return fail('calibrate.py', error)
-    except OSError as error:
-        return fail('calibrate.py', f'{error.filename2 or error.filename}: {error.strerror}')
-    except ModuleNotFoundError as error:
-        if (error.name or '').partition('.')[0] not in ('faster_coco_eval', 'sklearn'):
-            raise
-        return fail('calibrate.py', error)
+        raise UsageError(f'{args.found}: {error}') from None
+    write_calibration(args.out, calibration)
     print(report(calibration, args))
     print(f'maps: {args.out}')
-    return 0
 
 
 if __name__ == '__main__':

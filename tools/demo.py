@@ -35,7 +35,7 @@ from analysis.draw_detections import (
     tiled,
     write_png,
 )
-from analysis.plot_training import read_log
+from analysis.training_log import read_log
 from mmengine.config import Config
 
 from mmdet_alrp.calibration import CalibrationError
@@ -261,14 +261,7 @@ def stop(signum: int, frame: FrameType | None) -> NoReturn:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the demo.
-
-    Args:
-        argv: Command line; None takes that of the process.
-
-    Raises:
-        UsageError: If data or runs cannot be used, in one line.
-    """
+    """Run the demo."""
     args = parse_args(argv)
     started = time.monotonic()
     try:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 import _find_package  # noqa: F401 - first
 
-from mmdet_alrp.command_line import OneLineParser, fail, iou_threshold
+from mmdet_alrp.command_line import OneLineParser, exit_status, iou_threshold
 from mmdet_alrp.evaluation.backends import BACKENDS, lrp_evaluator
 from mmdet_alrp.evaluation.coco_files import (
     CocoFileError,
@@ -72,32 +73,24 @@ def write_results(report: LRPReport, args: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the tool; returns the exit status."""
+    """Run the tool; return the exit status."""
     args = parse_args(argv)
-    try:
-        lrp_evaluator(args.backend)  # before the files are read, which takes its time
-        coco_gt = read_ground_truth(args.ground_truth, args.iou_type)
-        coco_dt = read_detections(args.detections, coco_gt, args.iou_type)
-        if args.calibration:
-            check_scores(coco_dt, args.detections)
-        judged = (coco_gt, coco_dt, args.iou_type, args.tau, args.backend, args.calibration)
-        report = evaluate_lrp(*judged)
-        if args.per_class:
-            print(class_table(report), end='\n\n')
-        print(summary_text(report))
-        write_results(report, args)
-    except CocoFileError as error:
-        return fail('eval_lrp.py', error)
-    except OSError as error:
-        return fail('eval_lrp.py', f'{error.filename2 or error.filename}: {error.strerror}')
-    except ModuleNotFoundError as error:
-        package = (error.name or '').partition('.')[0]
-        if package == 'faster_coco_eval':
-            return fail('eval_lrp.py', error)
-        if package != 'matplotlib':
-            raise
-        return fail('eval_lrp.py', '--plot needs matplotlib: pip install matplotlib')
-    return 0
+    return exit_status('eval_lrp.py', partial(run, args), CocoFileError)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Judge the detections and write what was asked for."""
+    lrp_evaluator(args.backend)  # before the files are read, which takes its time
+    coco_gt = read_ground_truth(args.ground_truth, args.iou_type)
+    coco_dt = read_detections(args.detections, coco_gt, args.iou_type)
+    if args.calibration:
+        check_scores(coco_dt, args.detections)
+    judged = (coco_gt, coco_dt, args.iou_type, args.tau, args.backend, args.calibration)
+    report = evaluate_lrp(*judged)
+    if args.per_class:
+        print(class_table(report), end='\n\n')
+    print(summary_text(report))
+    write_results(report, args)
 
 
 if __name__ == '__main__':

@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import _find_package  # noqa: F401 - first
 import cv2
 import numpy as np
 
-from mmdet_alrp.command_line import OneLineParser, UsageError, fail
+from mmdet_alrp.command_line import OneLineParser, UsageError, exit_status
 from mmdet_alrp.evaluation.json_files import write_json
 from mmdet_alrp.segmentation.evaluation import (
     average_scores,
@@ -187,25 +188,24 @@ def table(figures: dict[str, dict[str, float]]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the tool; returns the exit status."""
+    """Run the tool; return the exit status."""
     args = parse_args(argv)
-    try:
-        masks = images_of(args.masks)
-        means = {name: score_folder(masks, folder, args) for name, folder in args.methods}
-        figures = {name: saliency_metrics(mean) for name, mean in means.items()}
-        print(f'{len(masks)} images\n{table(figures)}')
-        if args.json:
-            write_json(args.json, figures)
-        if args.curves:
-            curves = {name: curves_of(mean) for name, mean in means.items()}
-            save_curves(args.curves / 'curves.json', curves)
-            save_curve_plots(curves, args.curves)
-            print(f'curves: {args.curves}')
-    except (UsageError, ValueError, ImportError) as error:
-        return fail('eval_sod.py', error)
-    except OSError as error:
-        return fail('eval_sod.py', f'{error.filename}: {error.strerror}')
-    return 0
+    return exit_status('eval_sod.py', partial(run, args), ValueError, ImportError)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Judge all folders of saliency maps."""
+    masks = images_of(args.masks)
+    means = {name: score_folder(masks, folder, args) for name, folder in args.methods}
+    figures = {name: saliency_metrics(mean) for name, mean in means.items()}
+    print(f'{len(masks)} images\n{table(figures)}')
+    if args.json:
+        write_json(args.json, figures)
+    if args.curves:
+        curves = {name: curves_of(mean) for name, mean in means.items()}
+        save_curves(args.curves / 'curves.json', curves)
+        save_curve_plots(curves, args.curves)
+        print(f'curves: {args.curves}')
 
 
 if __name__ == '__main__':

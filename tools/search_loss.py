@@ -247,14 +247,7 @@ def search(plan: SearchPlan, resume: bool, compare: Sequence[Path]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Search.
-
-    Args:
-        argv: Command line; None takes that of the process.
-
-    Raises:
-        UsageError: If something is wrong with it, or the search was stopped, in one line.
-    """
+    """Search."""
     args = parse_args(argv)
     plan = make_plan(args)
     try:

@@ -193,14 +193,7 @@ def collect_predictions(runner: Runner, path: str) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Test.
-
-    Args:
-        argv: Command line; None takes that of the process.
-
-    Raises:
-        UsageError: If something is wrong with it or with what it names, in one line.
-    """
+    """Test."""
     args = parse_args(argv)
     cfg = load_config(args)
     if args.out is not None:

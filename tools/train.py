@@ -79,14 +79,7 @@ def apply_options(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Train.
-
-    Args:
-        argv: Command line; None takes that of the process.
-
-    Raises:
-        UsageError: If something is wrong with it or with what it names, in one line.
-    """
+    """Train."""
     args = parse_args(argv)
     cfg = load_config(args)
     apply_options(cfg, args)

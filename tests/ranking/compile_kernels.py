@@ -26,7 +26,7 @@ PASSES = ('find_hardest', 'count_negatives', 'write_gradient', 'move_positives')
 TABLES = ('place_positives', 'fill_grid', 'sum_negatives', 'draw_lines', 'pair_sums')
 
 
-def variants():
+def variants(logits: str):
     """Settings of every kernel: steps hard and smooth, one ranking and many, each sum of pairs."""
     for name in PASSES:
         for classes in (0, 80):
@@ -34,6 +34,8 @@ def variants():
                 yield triton_logits, name, {
                     'CLASSES': classes, 'BY_IMAGE': special, 'SKEWED': special, 'HARD': special,
                 }  # fmt: skip
+    if logits != 'fp32':
+        return  # no other kernel reads logits
     for name in TABLES:
         for special in (False, True):
             options = {'BY_IMAGE': special, 'SKEWED': special, 'DELTA': 0.0 if special else 0.3}
@@ -47,7 +49,7 @@ def variants():
 def compile_for(capability: int, logits: str) -> list[dict]:
     """Compile all variants; logits and gradients are of one type."""
     found = []
-    for module, name, options in variants():
+    for module, name, options in variants(logits):
         kernel = getattr(module, name)
         settings = {**SETTINGS, **options}
         constants = {key: settings[key] for key in kernel.arg_names if key in settings}
@@ -63,9 +65,9 @@ def compile_for(capability: int, logits: str) -> list[dict]:
 
 
 if __name__ == '__main__':
-    rows = [
-        {**row, 'asm': sorted(row['asm'])}
-        for capability in map(int, sys.argv[2:])
-        for row in compile_for(capability, sys.argv[1])
-    ]
+    rows = []
+    for word in sys.argv[1:]:  # such as fp32:90
+        logits, capability = word.split(':')
+        found = compile_for(int(capability), logits)
+        rows += [{**row, 'asm': sorted(row['asm']), 'for': word} for row in found]
     json.dump(rows, sys.stdout)

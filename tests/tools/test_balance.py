@@ -86,7 +86,7 @@ def test_a_run_keeps_its_colour(balance, two_runs):
 
 
 def balance_colours():
-    return importlib.import_module('analysis.plot_training').COLOURS
+    return importlib.import_module('analysis.training_log').COLOURS
 
 
 def test_names_tell_runs_apart(balance, tmp_path):

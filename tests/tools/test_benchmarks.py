@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import frame
 import pytest
 import torch
+from in_processes import start_processes
 from tiny_runs import REPO
 
 CPU = torch.device('cpu')
@@ -64,7 +65,8 @@ def test_ranking_losses(tmp_path, capsys):
         assert float(last[name]['/ ours']) == pytest.approx(expected, rel=0.01)
 
 
-def test_global_ranking(tmp_path, capsys):
+def test_global_ranking(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr('torch.multiprocessing.spawn', start_processes)
     size = ['--logits', '2e4', '--positives', '30', '--processes', '2', '--images', '3']
     found = run('global_ranking', [*size, '--repeat', '1'], tmp_path, capsys)
     assert [row['scope'] for row in found.rows] == ['image'] * 4 + ['global'] * 4

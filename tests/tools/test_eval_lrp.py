@@ -240,7 +240,7 @@ def test_plots_without_matplotlib(tmp_path, capsys, monkeypatch):
     files = write(tmp_path, ground_truth(), detections())
     assert eval_lrp.main([*files, '--plot', str(tmp_path / 'plots')]) == 2
     assert capsys.readouterr().err == (
-        'eval_lrp.py: error: --plot needs matplotlib: pip install matplotlib\n'
+        'eval_lrp.py: error: pictures need matplotlib: pip install matplotlib\n'
     )
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import _find_package  # noqa: F401 - first
 import numpy as np
 
-from analysis.plot_training import TrainingLog, draw_curves, read_log, save_figure
-from mmdet_alrp.command_line import OneLineParser, UsageError, fail
+from analysis.training_log import TrainingLog, draw_curves, read_log, save_figure
+from mmdet_alrp.command_line import OneLineParser, UsageError, exit_status
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -133,21 +134,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         '--out', type=Path, required=True, metavar='FOLDER', help='where balance.png is written'
     )
     args = parser.parse_args(argv)
-    try:
-        names = run_names(args.runs)
-        logs = {name: read_log(path) for name, path in zip(names, args.runs, strict=True)}
-        figure = balance_figure(logs)
-        table = gradient_table(collect(logs))
-        print(*filter(None, [table]), save_figure(figure, args.out / 'balance.png'), sep='\n')
-    except UsageError as error:
-        return fail('balance.py', error)
-    except OSError as error:
-        return fail('balance.py', f'{error.filename}: {error.strerror}')
-    except ModuleNotFoundError as error:
-        if (error.name or '').partition('.')[0] != 'matplotlib':
-            raise
-        return fail('balance.py', 'needs matplotlib: pip install matplotlib')
-    return 0
+    return exit_status('balance.py', partial(run, args.runs, args.out / 'balance.png'))
+
+
+def run(runs: Sequence[Path], out: Path) -> None:
+    """Draw the runs, and print how their gradients are balanced."""
+    names = run_names(runs)
+    logs = {name: read_log(path) for name, path in zip(names, runs, strict=True)}
+    figure = balance_figure(logs)
+    table = gradient_table(collect(logs))
+    print(*filter(None, [table]), save_figure(figure, out), sep='\n')
 
 
 if __name__ == '__main__':

@@ -24,7 +24,7 @@ from analysis.judged_results import (
     exit_status_of_drawing,
     judge_files,
 )
-from analysis.plot_training import save_figure
+from analysis.training_log import save_figure
 from mmdet_alrp.command_line import OneLineParser, UsageError
 from mmdet_alrp.evaluation.coco_files import read_ground_truth
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 import _find_package  # noqa: F401 - first
 
-from mmdet_alrp.command_line import OneLineParser, fail
+from mmdet_alrp.command_line import OneLineParser, exit_status, iou_threshold
 from mmdet_alrp.evaluation.bounds import correlation_bounds
 from mmdet_alrp.evaluation.coco_files import CocoFileError, read_detections, read_ground_truth
-from mmdet_alrp.evaluation.coco_matching import check_tau
 from mmdet_alrp.evaluation.json_files import write_json
 
 # What is printed of each report; lower oLRP is better
@@ -28,7 +28,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--iou-type', choices=('bbox', 'segm'), default='bbox')
     parser.add_argument(
         '--tau',
-        type=float,
+        type=iou_threshold,
         default=0.5,
         help='IoU at which a detection counts as a true positive for oLRP (default: 0.5); scores '
         'are permuted among the true positives at IoU 0.5',
@@ -53,26 +53,19 @@ def table(summaries: dict[str, dict[str, float]]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; return the exit status."""
     args = parse_args(argv)
-    try:
-        check_tau(args.tau)
-    except ValueError as error:
-        return fail('correlation_bounds.py', f'--tau: {error}')
-    try:
-        coco_gt = read_ground_truth(args.ground_truth, args.iou_type)
-        coco_dt = read_detections(args.detections, coco_gt, args.iou_type)
-        reports = correlation_bounds(coco_gt, coco_dt, args.iou_type, args.tau)
-        summaries = {case: reports[case].summary() for case in CASES}
-        print(table(summaries))
-        if args.json:
-            write_json(args.json, summaries)
-            print(f'figures: {args.json}')
-    except CocoFileError as error:
-        return fail('correlation_bounds.py', error)
-    except OSError as error:
-        return fail(
-            'correlation_bounds.py', f'{error.filename2 or error.filename}: {error.strerror}'
-        )
-    return 0
+    return exit_status('correlation_bounds.py', partial(run, args), CocoFileError)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Judge the detections three times."""
+    coco_gt = read_ground_truth(args.ground_truth, args.iou_type)
+    coco_dt = read_detections(args.detections, coco_gt, args.iou_type)
+    reports = correlation_bounds(coco_gt, coco_dt, args.iou_type, args.tau)
+    summaries = {case: reports[case].summary() for case in CASES}
+    print(table(summaries))
+    if args.json:
+        write_json(args.json, summaries)
+        print(f'figures: {args.json}')
 
 
 if __name__ == '__main__':

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from pycocotools.coco import COCO
 
-from mmdet_alrp.command_line import UsageError, fail, iou_threshold
+from mmdet_alrp.command_line import UsageError, exit_status, iou_threshold
 from mmdet_alrp.evaluation.coco_files import CocoFileError, read_detections
 from mmdet_alrp.evaluation.coco_matching import LRPEval, check_tau, silenced
 from mmdet_alrp.evaluation.lrp import MAX_DETS, LRPReport, report_of
@@ -168,15 +168,8 @@ def exit_status_of_drawing(tool: str, out: Path, draw: Callable[[], Sequence[str
     Returns:
         0, or 2 after wrong use.
     """
-    try:
-        lines = draw()
-    except (UsageError, CocoFileError) as error:
-        return fail(tool, error)
-    except OSError as error:
-        return fail(tool, f'{out}: cannot be written: {error.strerror}')
-    except ModuleNotFoundError as error:
-        if (error.name or '').partition('.')[0] != 'matplotlib':
-            raise
-        return fail(tool, 'needs matplotlib: pip install matplotlib')
-    print(*lines, out, sep='\n')
-    return 0
+
+    def run() -> None:
+        print(*draw(), out, sep='\n')
+
+    return exit_status(tool, run, CocoFileError)

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 import _find_package  # noqa: F401 - first
 import _fitting_stack  # noqa: F401
 from analysis.calibrated_half import calibrate_half
-from analysis.plot_training import read_log
+from analysis.training_log import read_log
 from frame import count, markdown
 from mmengine.config import Config
 from pycocotools.coco import COCO
@@ -267,11 +267,7 @@ def _cell(values: Sequence[float | None], sign: str = '') -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Train what is not finished and write the table after every run.
-
-    Raises:
-        UsageError: If something is wrong with the command line, or a training stopped.
-    """
+    """Train what is not finished and write the table after every run."""
     args = parse_args(argv)
     runs = plan(args)
     words = ['python', 'tools/benchmarks/compare_losses.py']

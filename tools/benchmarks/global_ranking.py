@@ -144,7 +144,7 @@ def work_in_group(rank: int, world_size: int, folder: str, args: argparse.Namesp
 def group_rows(world_size: int, args: argparse.Namespace) -> list[dict]:
     """Figures of all losses over ``world_size`` processes."""
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(work_in_group, (world_size, folder, args), nprocs=world_size)
+        mp.spawn(work_in_group, (world_size, folder, args), world_size)
         return json.loads((Path(folder) / 'rows.json').read_text(encoding='utf-8'))['rows']
 
 

@@ -146,11 +146,7 @@ def find_lookups() -> dict[str, Lookup]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure and print.
-
-    Raises:
-        UsageError: If there is no torchvision.
-    """
+    """Measure and print."""
     args = parse_args(argv)
     setting = set_threads(args, 'size', 'channels', 'rois')
     lookups = find_lookups()

@@ -1,34 +1,25 @@
-"""Draw the curves of a training run (losses, self-balance ratio, validation) from its log."""
+"""Read what a training run has logged, and draw its curves; for the tools beside it."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import _find_package  # noqa: F401 - first
 import numpy as np
 
 from mmdet_alrp.atomic_write import atomic_write
-from mmdet_alrp.command_line import OneLineParser, UsageError, fail
+from mmdet_alrp.command_line import UsageError
 from mmdet_alrp.line_colours import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-AP_LABELS = {'mAP': 'AP', 'mAP_50': 'AP50', 'mAP_75': 'AP75'}
-OLRP_LABELS = {
-    'oLRP': 'oLRP',
-    'oLRP_Loc': 'localisation',
-    'oLRP_FP': 'false positives',
-    'oLRP_FN': 'missed objects',
-}
 MANY_POINTS = 80  # beyond this many a curve is drawn with its running mean
 LOG_RANGE = 30.0  # losses that differ by more than this factor get a logarithmic axis
 
@@ -50,12 +41,6 @@ class TrainingLog:
         rows = [row for row in self.train if key in row]
         scale = self.steps_per_epoch() if self.by_epoch() else 1.0
         return _numbers([row['step'] / scale for row in rows]), _numbers([row[key] for row in rows])
-
-    def val_series(self, key: str) -> tuple[np.ndarray, np.ndarray]:
-        """Positions and values of one validation figure, whatever prefix its name has."""
-        rows = [(row['step'], name, row[name]) for row in self.val for name in row]
-        found = [(s, value) for s, name, value in rows if name.rpartition('/')[2] == key]
-        return _numbers([s for s, _ in found]), _numbers([value for _, value in found])
 
     def by_epoch(self) -> bool:
         """Whether positions are epochs: a validation is numbered by them in such a run."""
@@ -120,65 +105,6 @@ def _entry(line: str) -> dict[str, float] | None:
     return row if isinstance(row, dict) and isinstance(row.get('step'), int | float) else None
 
 
-def training_figure(log: TrainingLog, title: str) -> Figure:
-    """Draw the panels for which the run has logged something.
-
-    Args:
-        log: What the run has logged.
-        title: Heading of the picture.
-
-    Raises:
-        UsageError: If no panel has anything to show.
-    """
-    from matplotlib.figure import Figure
-
-    keys = {key for row in log.train for key in row}
-    losses = ['loss', *sorted(key for key in keys if 'loss' in key and key != 'loss')]
-    panels = [
-        ('training loss', {key: log.train_series(key) for key in losses}),
-        ('loc_error: localisation loss before balancing', _train(log, 'loc_error')),
-        ('self-balance ratio', _train(log, 'self_balance_ratio')),
-        ('validation AP (higher is better)', _validation(log, AP_LABELS)),
-        ('validation oLRP at IoU 0.5 (lower is better)', _validation(log, OLRP_LABELS)),
-        ('learning rate', _train(log, 'lr')),
-    ]
-    drawn = [(name, _present(curves)) for name, curves in panels]
-    drawn = [(name, curves) for name, curves in drawn if curves]
-    if not drawn:
-        raise UsageError(
-            f'{title}: the log has no finite loss, learning rate, AP or oLRP: nothing to draw'
-        )
-    columns = min(3, len(drawn))
-    rows = -(-len(drawn) // columns)
-    figure = Figure(figsize=(4.7 * columns, 3.4 * rows + 0.4), dpi=110, layout='constrained')
-    figure.suptitle(title, fontsize=12)
-    last = max(float(np.nanmax(x)) for _, curves in drawn for x, _ in curves.values())
-    for index, (name, curves) in enumerate(drawn):
-        axes = figure.add_subplot(rows, columns, index + 1)
-        draw_curves(axes, curves)
-        axes.set_title(name, fontsize=10)
-        axes.set_xlim(0, 1.02 * last or 1)  # a test alone is logged at step 0
-        axes.set_xlabel(log.axis())
-    return figure
-
-
-def _train(log: TrainingLog, key: str) -> dict:
-    return {key: log.train_series(key)}
-
-
-def _validation(log: TrainingLog, labels: dict[str, str]) -> dict:
-    """Curves of the box figures, or of the mask figures of a run that has no other."""
-    for kind in ('bbox', 'segm'):
-        curves = {label: log.val_series(f'{kind}_{key}') for key, label in labels.items()}
-        if _present(curves):
-            return curves
-    return {}
-
-
-def _present(curves: dict) -> dict:
-    return {name: (x, y) for name, (x, y) in curves.items() if np.isfinite(y).any()}
-
-
 def draw_curves(axes: Axes, curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
     """Draw curves in one panel; many points become a pale curve with its running mean.
 
@@ -223,30 +149,3 @@ def save_figure(figure: Figure, path: str | os.PathLike) -> Path:
     with atomic_write(path) as draft:
         figure.savefig(draft, format='png')
     return path
-
-
-def plot_training(work_dir: str | os.PathLike, out: str | os.PathLike, title: str) -> Path:
-    """Draw the curves of the run in ``work_dir`` to ``out`` and return that path."""
-    return save_figure(training_figure(read_log(work_dir), title), out)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the tool; return the exit status."""
-    parser = OneLineParser(description=__doc__, prog='plot_training.py')
-    parser.add_argument('work_dir', type=Path, help='work dir of the run')
-    parser.add_argument(
-        '--out', type=Path, metavar='F.png', help='picture to write (training.png in the work dir)'
-    )
-    parser.add_argument('--title', help='heading of the picture (name of the work dir)')
-    args = parser.parse_args(argv)
-    folder = args.work_dir if args.work_dir.is_dir() else args.work_dir.parent
-    out = args.out or folder / 'training.png'
-    try:
-        print(plot_training(args.work_dir, out, args.title or args.work_dir.resolve().name))
-    except (UsageError, OSError) as error:
-        return fail('plot_training.py', error)
-    return 0
-
-
-if __name__ == '__main__':
-    sys.exit(main())
