@@ -92,8 +92,6 @@ def test_real_detections_lie_between_the_bounds(tool, shared_data, tmp_path, cap
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (['--tau', '1'], '--tau: tau must be an IoU threshold between 0 and 1'),
-        (['--tau', 'nan'], '--tau: tau must be an IoU threshold between 0 and 1'),
         (['--iou-type', 'segm'], 'segmentation'),
         (['--json', '{gt}/below'], 'gt.json'),
     ],
@@ -104,6 +102,14 @@ def test_wrong_options_are_one_line(tool, tmp_path, capsys, options, message):
     error = capsys.readouterr().err
     assert error.count('\n') == 1
     assert error.startswith('correlation_bounds.py: error: ') and message in error
+
+
+@pytest.mark.parametrize('tau', ['1', 'nan'])
+def test_wrong_tau_is_one_line(tool, tmp_path, capsys, tau):
+    with pytest.raises(SystemExit, match='2'):
+        tool.main([*write(tmp_path, MIXED), '--tau', tau])
+    error = capsys.readouterr().err
+    assert 'argument --tau: must be a number between 0 and 1' in error and error.count('\n') == 1
 
 
 def test_missing_files(tool, tmp_path, capsys):
