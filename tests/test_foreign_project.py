@@ -42,6 +42,7 @@ for name in sys.argv[1:]:
 print(json.dumps(found))
 """
 SMALL = {
+    'default_hooks.self_balance.interval': 1,  # two steps
     'train_cfg.max_epochs': 1,
     'train_dataloader.num_workers': 0,
     'train_dataloader.persistent_workers': False,
