@@ -7,12 +7,12 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from importlib.util import find_spec
 
 import pytest
 import torch
 from command_checks import configs_in, load_config, load_tool, tool_of
+from in_processes import output_file, start_program
 from mmengine.config import Config
 from mmengine.registry import HOOKS, METRICS, MODELS, init_default_scope
 from page_commands import ROOT, commands_of, python_blocks
@@ -175,16 +175,31 @@ def test_starter_tests_in_two_processes(here):
     (command,) = commands_with('docs/model_zoo.md', 'tools/dist_test.sh')
     starter, _ = tool_of(command)
     settings = [f'{key}={value}' for key, value in {**SMALL, 'model.test_cfg.score_thr': 0}.items()]
-    environment = {**os.environ, 'PYTHON': sys.executable, 'OMP_NUM_THREADS': '1'}
-    environment |= {'PORT': str(free_port()), 'CUDA_VISIBLE_DEVICES': '-1'}
+    # `dist_train.sh` is run with torchrun elsewhere; here what it would start is started.
+    (here / 'python').write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (here / 'python').chmod(0o755)
+    port = str(free_port())
+    options = ['--work-dir', 'two', '--cfg-options', *settings]
+    environment = {**os.environ, 'PYTHON': str(here / 'python'), 'PORT': port}
     done = subprocess.run(
-        [starter, name, 'untrained.pth', '2', '--work-dir', 'two', '--cfg-options', *settings],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+        [starter, name, 'untrained.pth', '2', *options],
+        env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    started = done.stdout.splitlines()
+    assert started[:7] == [
+        *('-m', 'torch.distributed.run', '--nnodes=1', '--node_rank=0'),
+        *('--master_addr=127.0.0.1', f'--master_port={port}', '--nproc_per_node=2'),
+    ]
+    processes = [
+        start_program(
+            started[7], started[8:], here, RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2',
+            MASTER_ADDR='127.0.0.1', MASTER_PORT=port,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    for process in processes:
+        process.join(120)
+        assert process.exitcode == 0, output_file(here, 'stderr', process.pid).read_text('utf-8')
     (log,) = here.glob('two/*/*.json')
     load_tool(ROOT / 'tools' / 'test.py').main(
         [name, 'untrained.pth', '--work-dir', 'one', '--cfg-options', *settings]
