@@ -275,7 +275,7 @@ def test_calibration_as_on_the_page(here, detector):
     exec(compile(by_config, 'calibration.md', 'exec'), names)
     init_default_scope('mmdet')
     assert METRICS.build(dict(names['val_evaluator'])).calibration
-    assert HOOKS.build(dict(names['custom_hooks'][0]))
+    assert HOOKS.build(dict(names['default_hooks']['score_calibration']))
     if find_spec('onnx') is None:
         export = export.partition('torch.onnx.export(')[0]
     for code in (by_function, export):

@@ -170,6 +170,9 @@ def exit_status_of_drawing(tool: str, out: Path, draw: Callable[[], Sequence[str
     """
 
     def run() -> None:
-        print(*draw(), out, sep='\n')
+        try:
+            print(*draw(), out, sep='\n')
+        except OSError as error:
+            raise UsageError(f'{out}: cannot be written: {error.strerror}') from None
 
     return exit_status(tool, run, CocoFileError)
