@@ -184,6 +184,9 @@ def test_gpu_check(monkeypatch, capsys):
     monkeypatch.setattr(gpu_check, 'by_pytorch', lambda loss, batch: loss(*batch) * 1.001)
     assert gpu_check.main(['--device', 'cpu', '--parts', 'check']) == 1
     assert 'FAILED: aLRP, 400 logits, first: kernels' in capsys.readouterr().out
+    monkeypatch.setattr(gpu_check, 'can_fuse', lambda *args: False)
+    assert gpu_check.main(['--device', 'cpu', '--parts', 'check']) == 1
+    assert 'FAILED: the kernels do not run here' in capsys.readouterr().out
     assert gpu_check.main([]) == 2
     assert 'there is no GPU' in capsys.readouterr().err
 
