@@ -73,6 +73,14 @@ def start_program(
     return process
 
 
+def wait_for(process: multiprocessing.Process, seconds: float) -> None:
+    """Wait for the end of a program; fail, and leave nothing running, where there is none."""
+    process.join(seconds)
+    if process.exitcode is None:
+        process.kill()
+        pytest.fail(f'process {process.pid} has not come to an end in {seconds} s')
+
+
 def be_program(words: list[str], folder: str, environment: dict[str, str]) -> None:
     os.environ.clear()
     os.environ.update(environment)  # the server's is that of the first start

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 from command_checks import configs_in, load_config, load_tool, tool_of
-from in_processes import output_file, start_program
+from in_processes import output_file, start_program, wait_for
 from mmengine.config import Config
 from mmengine.registry import HOOKS, METRICS, MODELS, init_default_scope
 from page_commands import ROOT, commands_of, python_blocks
@@ -198,7 +198,7 @@ def test_starter_tests_in_two_processes(here):
         for rank in range(2)
     ]  # fmt: skip
     for process in processes:
-        process.join(120)
+        wait_for(process, 120)
         assert process.exitcode == 0, output_file(here, 'stderr', process.pid).read_text('utf-8')
     (log,) = here.glob('two/*/*.json')
     load_tool(ROOT / 'tools' / 'test.py').main(

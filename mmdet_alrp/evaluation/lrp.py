@@ -141,12 +141,13 @@ def report_of(evaluator: LRPEvaluator) -> LRPReport:
     """Report of an evaluator on which ``evaluate`` and ``accumulate`` have run.
 
     Args:
-        evaluator: It must have matched at its ``tau``, in COCO's four area ranges, and with 100
-            detections an image among its limits: all figures are for these.
+        evaluator: It must have matched at its ``tau``, and in COCO's four area ranges. AP is for
+            100 detections an image, or for its last limit where 100 is none of them.
     """
     # [iou, recall, class, area, max_dets]; -1 marks a class without ground truth
     limits = list(evaluator.params.maxDets)
-    precision = evaluator.eval['precision'][..., limits.index(MAX_DETS)]
+    column = limits.index(MAX_DETS) if MAX_DETS in limits else -1
+    precision = evaluator.eval['precision'][..., column]
     precision = np.where(precision > -1, precision, np.nan)
     iou_thrs = evaluator.params.iouThrs
     at_50, at_75 = (np.isclose(iou_thrs, thr) for thr in (0.5, 0.75))

@@ -20,8 +20,9 @@ from .functional import (
     rank_sort_losses,
     zero_loss,
 )
+from .options import RankingOptions
 from .ranking_building import build_ranking, build_ranking_by_iou
-from .relations import Ranking, RankingOptions
+from .relations import Ranking
 
 rank, rank_by_iou = build_ranking, build_ranking_by_iou  # their names before
 

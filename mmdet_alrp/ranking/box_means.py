@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .collectives import sum_over_processes
-from .relations import RankingOptions
+from .options import RankingOptions
 
 
 def weighted_box_mean(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .class_targets import ClassTargets
-from .relations import RankingOptions
+from .options import RankingOptions
 
 
 def check_ranking(logits: Tensor, targets: Tensor | ClassTargets, delta: float) -> None:

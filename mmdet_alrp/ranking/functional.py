@@ -23,8 +23,9 @@ from .errors import (
     rank_sort_ranking_terms,
     sorting_terms,
 )
+from .options import RankingOptions
 from .ranking_building import build_ranking
-from .relations import Ranking, RankingOptions
+from .relations import Ranking
 
 if TYPE_CHECKING:  # some builds of torch come without it
     from torch.distributed import ProcessGroup

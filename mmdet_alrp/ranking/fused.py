@@ -17,7 +17,8 @@ from torch import Tensor
 from .class_targets import ClassTargets
 from .collectives import Processes
 from .fused_passes import Batch, kernels, on_device_of
-from .relations import Ranking, RankingOptions
+from .options import RankingOptions
+from .relations import Ranking
 from .spreads import Spread
 from .step_sums import StepBins
 

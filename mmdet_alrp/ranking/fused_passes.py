@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from mmdet_alrp.compatibility import first_line
+
 # Environment variable: 0 leaves Triton alone; "interpret" lets its interpreter rank on a CPU, for
 # tests, where TRITON_INTERPRET=1 is set before Triton is imported.
 SWITCH = 'MMDET_ALRP_TRITON'
@@ -62,11 +64,10 @@ def kernels_run(device: torch.device) -> bool:
                 numbers, numbers, index, 1, value, value.new_zeros(1), BLOCK=MOVED
             )
     except Exception as reason:  # whatever a compiler or a driver raises
-        first_line = (str(reason).strip().splitlines() or [''])[0]
         warnings.warn(
             f'ranking losses run without Triton on {device}, several times slower: '
-            f'{type(reason).__name__}: {first_line} (Triton needs a C compiler and the headers of '
-            f'Python, such as g++ and python3-dev; {SWITCH}=0 says that this is meant)',
+            f'{type(reason).__name__}: {first_line(reason)} (Triton needs a C compiler and the '
+            f'headers of Python, such as g++ and python3-dev; {SWITCH}=0 says that this is meant)',
             stacklevel=2,
         )
         return False

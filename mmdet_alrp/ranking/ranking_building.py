@@ -12,7 +12,8 @@ from .class_targets import ClassTargets
 from .collectives import Processes
 from .error_driven import at_least_float32
 from .fused import FusedRanking
-from .relations import Ranking, RankingOptions
+from .options import RankingOptions
+from .relations import Ranking
 
 
 def build_ranking(

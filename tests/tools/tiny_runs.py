@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from in_processes import output_file, start_program
+from in_processes import output_file, start_program, wait_for
 from runs_of_mmengine import forget_runs
 
 from mmdet_alrp.cli.exit_status import exit_status_of
@@ -149,8 +149,7 @@ def write_config(path, data_root, head=FOCAL_HEAD, epochs=EPOCHS, **changes):
 def run_tool(name, *words, cwd):
     """Run a tool of this repository in a process of its own, as a user without a GPU does."""
     process = start_program(REPO / 'tools' / name, words, cwd)
-    process.join(300)
-    assert process.exitcode is not None, f'{name} has not come to an end in 300 s'
+    wait_for(process, 300)
     out, err = (
         output_file(cwd, stream, process.pid).read_text('utf-8') for stream in ('stdout', 'stderr')
     )

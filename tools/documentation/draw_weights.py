@@ -20,9 +20,8 @@ sys.path.insert(0, str(ROOT))
 
 from mmdet_alrp.atomic_write import atomic_write
 from mmdet_alrp.command_line import OneLineParser, fail
-from mmdet_alrp.ranking import alrp_loss, build_ranking
+from mmdet_alrp.ranking import RankingOptions, alrp_loss, build_ranking
 from mmdet_alrp.ranking.errors import alrp_terms
-from mmdet_alrp.ranking.relations import RankingOptions
 
 NUM_POSITIVES = 20
 BEFORE_EACH = (0, 1, 10)  # negatives before every positive
