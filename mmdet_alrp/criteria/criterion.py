@@ -16,6 +16,7 @@ from mmdet_alrp.ranking import (
     build_ranking,
     zero_loss,
 )
+from mmdet_alrp.ranking.outside_graphs import outside_graphs
 
 from .box_losses import BOX_LOSSES, matched_ious
 from .class_targets import class_targets
@@ -98,6 +99,7 @@ class RankingCriterion(nn.Module):
         self.loss_weight = loss_weight
         self.box_loss = box_loss
 
+    @outside_graphs
     def forward(
         self,
         logits: Tensor,
@@ -155,6 +157,7 @@ class RankingCriterion(nn.Module):
     def _before_ranking(self) -> None:
         """Warn of settings that would train badly; called at every step."""
 
+    @outside_graphs
     def rank_flat(
         self,
         logits: Tensor,

@@ -24,6 +24,7 @@ from .errors import (
     sorting_terms,
 )
 from .options import RankingOptions
+from .outside_graphs import outside_graphs
 from .ranking_building import build_ranking
 from .relations import Ranking
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:  # some builds of torch come without it
     from torch.distributed import ProcessGroup
 
 
+@outside_graphs
 def average_precision_loss(
     logits: Tensor,
     targets: Tensor,
@@ -86,6 +88,7 @@ def average_precision_loss(
     return _single_loss(logits, targets, delta, terms, options)
 
 
+@outside_graphs
 def alrp_loss(
     logits: Tensor,
     targets: Tensor,
@@ -146,6 +149,7 @@ def alrp_loss(
     return loss_cls, ranking.weighted_sum(alrp_box_weights(ranking), loc_errors)
 
 
+@outside_graphs
 def ndcg_loss(
     logits: Tensor,
     targets: Tensor,
@@ -197,6 +201,7 @@ def ndcg_loss(
     return _single_loss(logits, targets, delta, ndcg_terms, options)
 
 
+@outside_graphs
 def rank_sort_loss(
     logits: Tensor,
     targets: Tensor,
@@ -261,6 +266,7 @@ def rank_sort_loss(
     return rank_sort_losses(logits, ranking, ious)
 
 
+@outside_graphs
 def rank_sort_losses(logits: Tensor, ranking: Ranking, ious: Tensor) -> tuple[Tensor, Tensor]:
     """Rank & Sort Loss on a ranking that is there already; see :func:`rank_sort_loss`.
 

@@ -10,6 +10,7 @@ from mmdet.registry import MODELS
 from torch import Tensor, nn
 
 from mmdet_alrp.ranking import at_least_float32
+from mmdet_alrp.ranking.outside_graphs import outside_graphs
 
 from .loss_recorder import join_records, recording
 from .ranking_head_mixin import RankingHeadMixin
@@ -65,6 +66,7 @@ class RankingDETRHeadMixin(RankingHeadMixin):
         self._rankings: list[dict[str, Tensor]] = []
         self._finite: list[Tensor] = []
 
+    @outside_graphs
     def loss_by_feat(
         self, all_layers_cls_scores: Tensor, *args: Any, **kwargs: Any
     ) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmdet_alrp.criteria import largest_scores
 from mmdet_alrp.ranking import ClassTargets, at_least_float32
+from mmdet_alrp.ranking.outside_graphs import outside_graphs
 
 from .loss_recorder import RecordedBatch, join_records, recording
 
@@ -67,6 +68,7 @@ class RankingHeadMixin:
         self.last_losses_finite: Tensor | None = None
         self._steps_without_positives = 0
 
+    @outside_graphs
     def loss_by_feat(
         self, cls_scores: list[Tensor], *args: Any, **kwargs: Any
     ) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmdet_alrp.ranking import at_least_float32
+from mmdet_alrp.ranking.outside_graphs import outside_graphs
 
 from ..dense_heads.loss_recorder import join_records, recording
 from ..dense_heads.ranking_head_mixin import RankingHeadMixin, check_pos_weight, zero_of
@@ -61,6 +62,7 @@ class RankingBBoxHeadMixin(RankingHeadMixin):
         finally:
             self._num_images = None
 
+    @outside_graphs
     def loss(
         self,
         cls_score: Tensor | None,
