@@ -3,7 +3,6 @@
 import os
 import sys
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,14 +23,10 @@ def pytest_configure() -> None:
         # Workers side by side, and what they start, would take each other's cores.
         os.environ.setdefault('OMP_NUM_THREADS', '1')
         torch.set_num_threads(1)
-    # MMEngine reads all indices of a toolbox's configs again, a second of parsing YAML, for every
-    # `_base_` that lies in it: here once.
     with suppress(ModuleNotFoundError):
-        from mmengine.config import config, utils
+        from runs_of_mmengine import quicken_configs
 
-        utils.load = cache(utils.load)
-        # Formats every config that a run writes, which takes longer than the tiny run itself.
-        config.FormatCode = lambda text, **_: (text, False)
+        quicken_configs()
     with suppress(ModuleNotFoundError):
         from hypothesis import HealthCheck, settings
 

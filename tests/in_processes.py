@@ -82,6 +82,8 @@ def wait_for(process: multiprocessing.Process, seconds: float) -> None:
 
 
 def be_program(words: list[str], folder: str, environment: dict[str, str]) -> None:
+    from runs_of_mmengine import quicken_configs
+
     os.environ.clear()
     os.environ.update(environment)  # the server's is that of the first start
     os.chdir(folder)
@@ -89,6 +91,7 @@ def be_program(words: list[str], folder: str, environment: dict[str, str]) -> No
     for stream, name in ((1, 'stdout'), (2, 'stderr')):
         file = os.open(output_file(folder, name, os.getpid()), os.O_WRONLY | os.O_CREAT)
         os.dup2(file, stream)
+    quicken_configs()
     sys.argv = words
     sys.path.insert(0, str(Path(words[0]).parent))
     runpy.run_path(words[0], run_name='__main__')

@@ -1,6 +1,20 @@
-"""What a run leaves in MMEngine."""
+"""What a run leaves in MMEngine, and what takes longer than a tiny run itself."""
 
+from functools import cache
+
+from mmengine.config import config, utils
 from mmengine.utils import ManagerMixin
+
+
+def quicken_configs() -> None:
+    """Do once what MMEngine does for every `_base_` in a toolbox, and format no config.
+
+    It reads all indices of the toolbox's configs, a second of parsing YAML, and all that is
+    installed.
+    """
+    utils.load = cache(utils.load)
+    config.is_installed = cache(config.is_installed)
+    config.FormatCode = lambda text, **_: (text, False)
 
 
 def forget_runs() -> None:

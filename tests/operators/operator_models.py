@@ -8,7 +8,6 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import InstanceData
 
 NAMES = (
-    'alrp_faster_rcnn_r50_500',
     'alrp_mask_rcnn_r50_500',
     'alrp_retinanet_atss_x101_dcn_800',
     'alrp_foveabox_deform_r50_500',
