@@ -361,10 +361,14 @@ def test_kernels_that_do_not_run_leave_the_ranking_to_pytorch(by_kernels, monkey
     assert not by_kernels
 
 
-def test_everything_a_ranking_offers(by_kernels):
+@pytest.mark.parametrize('tied', [False, True])
+def test_everything_a_ranking_offers(tied, by_kernels):
     """Whoever writes a loss of their own finds on a GPU what is there on a CPU."""
     case, images = batch_of([(7, 60), (0, 9), (5, 30)], torch.float32)
     logits, targets, values = (part.to(DEVICE) for part in case)
+    if tied:
+        logits = logits.round()
+        assert len(logits[targets == 1].unique()) < 12
     for options in (None, RankingOptions(0.5, images.to(DEVICE), 3)):
         found = build_ranking(logits, targets, 0.5, options)
         with pytest.MonkeyPatch.context() as patch:
