@@ -111,6 +111,7 @@ def test_masks_and_boxes_together(tmp_path):
         {'metric_items': ['mAP_l', 'AR@1000']},
         {'iou_thrs': np.array([0.5, 0.9]), 'metric_items': ['mAP']},
         {'proposal_nums': (1, 10, 100)},
+        {'proposal_nums': (1, 10, 50)},  # COCO's 100 is none of them
         {'use_mp_eval': True},
     ],
     ids=lambda options: next(iter(options)),
