@@ -5,7 +5,7 @@ import math
 import oracle
 import pytest
 import torch
-from paired import TOLERANCES, assert_matches
+from paired import PAIRS, TOLERANCES, assert_matches
 from rankings import CASES, random_ranking
 from torch import Tensor
 
@@ -71,6 +71,20 @@ def test_alrp_localisation(name, delta, dtype, device):
     scale = max([w.max().item() for w in readings if w.numel()], default=0.0)
     errors = [(found - w).abs().max().item() if w.numel() else 0.0 for w in readings]
     assert min(errors) <= TOLERANCES[dtype] * scale + 1e-15, f'errors {errors} at {scale:.3g}'
+
+
+@every_dtype
+@pytest.mark.parametrize('name', list(PAIRS))
+def test_outliers_cost_the_others_no_digit(name, dtype, device):
+    """Far from every ramp rounding would leave a slope, and behind a long gap large sums."""
+    logits, targets, of_positives = random_ranking(20, 60, seed=8)
+    for target, outliers in ((0, [1e30, 1e25, 1e15, -1e30]), (1, [-3e7, 3e7])):
+        places = (targets == target).nonzero().squeeze(1)[: len(outliers)]
+        logits[places] = torch.tensor(outliers, dtype=torch.float64)
+    logits = logits.to(device, dtype).requires_grad_()
+    of_positives = of_positives.to(device, dtype)
+    args = (logits, targets.to(device), of_positives, 0.7)
+    assert_matches(PAIRS[name].ours(*args), logits, PAIRS[name].brute_force(*args))
 
 
 @pytest.mark.parametrize('seed', range(6))
