@@ -2,8 +2,6 @@
 
 import multiprocessing
 import os
-import runpy
-import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -12,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.multiprocessing as mp
+from fresh_python import be_python
 
 LIMIT = 150  # seconds; a run takes less than 20, and one that hangs must not stop the suite
 # What most workers need is imported once, by a server that all processes are forked from. It has
@@ -84,17 +83,11 @@ def wait_for(process: multiprocessing.Process, seconds: float) -> None:
 def be_program(words: list[str], folder: str, environment: dict[str, str]) -> None:
     from runs_of_mmengine import quicken_configs
 
-    os.environ.clear()
-    os.environ.update(environment)  # the server's is that of the first start
-    os.chdir(folder)
-    torch.set_num_threads(1)
-    for stream, name in ((1, 'stdout'), (2, 'stderr')):
-        file = os.open(output_file(folder, name, os.getpid()), os.O_WRONLY | os.O_CREAT)
-        os.dup2(file, stream)
     quicken_configs()
-    sys.argv = words
-    sys.path.insert(0, str(Path(words[0]).parent))
-    runpy.run_path(words[0], run_name='__main__')
+    torch.set_num_threads(1)
+    paths = [output_file(folder, name, os.getpid()) for name in ('stdout', 'stderr')]
+    files = [os.open(path, os.O_WRONLY | os.O_CREAT) for path in paths]
+    be_python(words, folder, environment, files)
 
 
 def output_file(folder: str | Path, name: str, pid: int) -> Path:

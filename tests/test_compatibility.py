@@ -4,6 +4,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from fresh_python import run_python
 
 from mmdet_alrp import compatibility
 from mmdet_alrp.__main__ import OPENCV, report
@@ -34,15 +35,6 @@ def pretend(monkeypatch):
         monkeypatch.setattr(compatibility, 'compiled_ops_problem', lambda: ops_problem)
 
     return install
-
-
-def run_python(code: str, *args: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, '-W', 'default', *args, '-c', code],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
 
 
 def test_versions_are_ordered_as_releases():
@@ -189,10 +181,13 @@ def test_source_tree_without_metadata(monkeypatch, tmp_path, pretend):
     assert compatibility.find_version('mmdet') == ('mmdet', '3.1.0')
 
 
-def run_report(prelude: str) -> subprocess.CompletedProcess:
-    # As `python -m` starts it, with something broken beforehand.
+def run_report_without(module: str) -> subprocess.CompletedProcess:
+    """As `python -m` starts it, where a module cannot be imported."""
     start = "runpy.run_module('mmdet_alrp', run_name='__main__', alter_sys=True)"
-    return run_python(f'import runpy, sys\n{prelude}\n{start}')
+    words = ('-W', 'default', '-c', f'import runpy, sys\nsys.modules[{module!r}] = None\n{start}')
+    if module != 'torch':
+        return run_python(*words, folder=ROOT)
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=ROOT)
 
 
 def test_report_of_this_environment(capsys):
@@ -229,7 +224,7 @@ def test_report_of_two_versions_of_opencv(monkeypatch, capsys):
     ],
 )
 def test_report_of_a_broken_environment(absent, expected):
-    answer = run_report(f'sys.modules[{absent!r}] = None')
+    answer = run_report_without(absent)
     assert answer.returncode == 1, answer.stderr
     assert expected in answer.stdout.partition('To do:')[2]
     assert 'Traceback' not in answer.stderr + answer.stdout

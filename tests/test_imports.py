@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from building import write_stack
+from fresh_python import run_python
 
 from mmdet_alrp import registration
 
@@ -50,13 +51,19 @@ ERRORS = {
 }
 
 
-def run_python(code, *paths, warnings='default'):
+def run_code(code, *paths, warnings='default'):
     path = os.pathsep.join(map(str, (*paths, ROOT)))
+    environment = {**os.environ, 'PYTHONPATH': path}
+    return run_python('-W', warnings, '-c', code, folder=ROOT, environment=environment)
+
+
+def run_from_the_start(code, *paths):
+    """Without torch, which `run_code` has imported beforehand."""
     return subprocess.run(
-        [sys.executable, '-W', warnings, '-c', code],
+        [sys.executable, '-W', 'default', '-c', code],
         capture_output=True,
         text=True,
-        env={**os.environ, 'PYTHONPATH': path},
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join(map(str, (*paths, ROOT)))},
         cwd=ROOT,
     )
 
@@ -72,19 +79,20 @@ def last_lines(answer, count):
 @pytest.mark.parametrize('stack', ['broken mmengine', 'new mmcv'])
 def test_ranking_works_on_any_stack_and_says_nothing(stack, tmp_path):
     folder = write_stack(tmp_path, STACKS[stack])
-    answer = run_python(LOSS, folder)
+    answer = run_code(LOSS, folder)
     assert answer.stdout.splitlines() == ['0.50', '[]'], answer.stderr
     assert answer.stderr == ''
 
 
 def test_ranking_imports_no_tool_box_where_all_fits():
-    answer = run_python(LOSS)
+    answer = run_code(LOSS)
     assert answer.stdout.splitlines() == ['0.50', '[]'], answer.stderr
     assert answer.stderr == ''
 
 
 def test_evaluation_starts_without_torch_and_knows_the_parts_that_need_more():
-    answer = run_python(
+    # All from the start: mmcv's compiled operators load only where torch was imported before.
+    answer = run_from_the_start(
         'import sys, mmdet_alrp.calibration, mmdet_alrp.datasets, mmdet_alrp.evaluation\n'
         "print([name for name in ('torch', 'mmcv', 'mmdet') if name in sys.modules])\n"
         'from mmdet_alrp.calibration import ScoreMap\n'
@@ -101,7 +109,8 @@ def test_evaluation_starts_without_torch_and_knows_the_parts_that_need_more():
 
 @pytest.mark.parametrize('stack', STACKS)
 def test_package_can_be_imported_on_any_stack_and_says_nothing(stack, tmp_path):
-    answer = run_python('import mmdet_alrp\nprint(1)', write_stack(tmp_path, STACKS[stack]))
+    folder = write_stack(tmp_path, STACKS[stack])
+    answer = run_from_the_start('import mmdet_alrp\nprint(1)', folder)
     assert (answer.stdout, answer.stderr) == ('1\n', '')
 
 
@@ -113,7 +122,7 @@ def test_parts_refuse_a_stack_that_does_not_fit_in_one_line(stack, tmp_path):
         'from mmdet_alrp.datasets import ShapesDataset',
         CONFIG + BUILD,
     ]
-    answer = run_python(
+    answer = run_code(
         f'import sys, traceback\nfor start in {starts!r}:\n'
         '    try: exec(start)\n'
         '    except ImportError: traceback.print_exc(file=sys.stdout)',
@@ -128,6 +137,8 @@ def test_parts_refuse_a_stack_that_does_not_fit_in_one_line(stack, tmp_path):
 
 STATE = """
 import sys
+for name in [name for name in sys.modules if name.partition('.')[0] == 'torchvision']:
+    del sys.modules[name]  # imported beforehand; another import would bring it back
 from torch import serialization
 from mmengine.config import Config, utils
 from mmengine.registry import HOOKS, MODELS
@@ -147,7 +158,7 @@ print([name for name in sys.modules if name.startswith('mmdet_alrp.')])
     not hasattr(torch.serialization, 'get_safe_globals'), reason='this torch has no such list'
 )
 def test_import_changes_nothing_but_the_names_in_the_registries():
-    lines = last_lines(run_python(STATE), 3)
+    lines = last_lines(run_code(STATE), 3)
     ours = ('config_files', 'compatibility', 'registration', 'version')
     assert lines[:2] == ['True', '[]']
     assert sorted(eval(lines[2])) == sorted(f'mmdet_alrp.{name}' for name in ours)
@@ -175,7 +186,7 @@ STARTS = {
 
 @pytest.mark.parametrize('start', STARTS.values(), ids=STARTS)
 def test_everything_is_registered_in_whatever_order(start):
-    lines = last_lines(run_python(start + USED, warnings='ignore'), 2)
+    lines = last_lines(run_code(start + USED, warnings='ignore'), 2)
     assert lines == ['True', 'ALRPLoss ALRPLoss']
 
 
@@ -199,7 +210,7 @@ except ImportError as error:
 
 def test_tool_boxes_and_projects_find_the_parts_without_mmdet():
     pytest.importorskip('mmseg')
-    lines = last_lines(run_python(OTHERS), 8)
+    lines = last_lines(run_code(OTHERS), 8)
     assert lines[:5] == [*['LovaszSoftmaxLoss'] * 3, 'MaskCheckHook', 'F3Head']
     assert lines[6].startswith('mmdet is missing; needed: mmdet>=3.3')
 
@@ -211,12 +222,12 @@ HOOKS.register_module(name='FiniteLossHook', module=dict)
 import mmdet_alrp
 print(HOOKS.get('FiniteLossHook').__name__)
 """
-    assert last_lines(run_python(code), 1) == ['dict']
+    assert last_lines(run_code(code), 1) == ['dict']
 
 
 def test_stack_that_does_not_fit_goes_on_working_beside_a_part(tmp_path):
     folder = write_stack(tmp_path, STACKS['old mmdet'])
-    answer = run_python(
+    answer = run_code(
         'import mmdet_alrp.ranking\nfrom mmdet.registry import MODELS\n'
         "print('RetinaNet' in MODELS)\nMODELS.build(dict(type='ALRPLoss', use_sigmoid=True))",
         folder,

@@ -1,12 +1,11 @@
 import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from fresh_python import run_python
 from mmengine.logging import HistoryBuffer
 from torch import nn
 
@@ -99,13 +98,7 @@ listed = getattr(torch.serialization, 'get_safe_globals', list)()
 print([entry for entry in listed if 'HistoryBuffer' in str(entry)])
 """
     environment = {**os.environ, 'PYTHONPATH': str(Path(__file__).resolve().parents[2])}
-    answer = subprocess.run(
-        [sys.executable, '-W', 'ignore', '-c', code],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    answer = run_python('-W', 'ignore', '-c', code, folder=tmp_path, environment=environment)
     assert answer.stdout.splitlines()[-2:] == ['1.0', '[]'], answer.stderr
 
 

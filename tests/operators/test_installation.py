@@ -9,6 +9,7 @@ from pathlib import Path
 
 import mmcv
 import pytest
+from fresh_python import run_python
 
 from mmdet_alrp.operators import installation
 
@@ -29,7 +30,7 @@ assert MODELS.get('RankingRetinaHead') and MODELS.get('FasterRCNN')
 def site(tmp_path):
     """A folder of packages whose mmcv has no operators."""
     source = Path(mmcv.__file__).parent
-    leave = shutil.ignore_patterns('_ext*', '__pycache__', '.mim', 'csrc')
+    leave = shutil.ignore_patterns('_ext*', '.mim', 'csrc')
     shutil.copytree(source, tmp_path / 'mmcv', ignore=leave)
     info = installation.find_record(source).parent
     shutil.copytree(info, tmp_path / info.name)
@@ -37,19 +38,28 @@ def site(tmp_path):
     return tmp_path
 
 
-def python(site, *arguments, path=ROOT):
-    folders = os.pathsep.join(map(str, (site, path)))
+def environment(site):
+    folders = os.pathsep.join(map(str, (site, ROOT)))
+    return {**os.environ, 'PYTHONPATH': folders, 'CUDA_VISIBLE_DEVICES': ''}
+
+
+def python(site, *words):
+    return run_python('-W', 'ignore', *words, folder=site, environment=environment(site))
+
+
+def python_from_the_start(site, *words):
+    """Without torchvision, which `python` has imported beforehand."""
     return subprocess.run(
-        [sys.executable, '-W', 'ignore', *arguments],
+        [sys.executable, '-W', 'ignore', *words],
         capture_output=True,
         text=True,
         cwd=site,
-        env={**os.environ, 'PYTHONPATH': folders, 'CUDA_VISIBLE_DEVICES': ''},
+        env=environment(site),
     )
 
 
-def command(site, *options):
-    answer = python(site, '-m', 'mmdet_alrp', 'operators', *options)
+def command(site, *options, start=python):
+    answer = start(site, '-m', 'mmdet_alrp', 'operators', *options)
     assert 'Traceback' not in answer.stderr
     return answer
 
@@ -108,12 +118,12 @@ def test_unfit_torchvision_is_one_line(site):
     (site / 'torchvision').mkdir()
     broken = site / 'torchvision' / '__init__.py'
     broken.write_text("raise RuntimeError('operator torchvision::nms does not exist')\n")
-    answer = command(site)
+    answer = command(site, start=python_from_the_start)
     assert answer.returncode == 2 and not (site / 'mmcv' / '_ext.py').exists()
     assert 'no torchvision that fits torch (operator' in answer.stderr
     assert 'Run: pip install' in answer.stderr and len(answer.stderr.splitlines()) == 1
     give(site)
-    answer = python(site, '-c', 'import mmdet_alrp.models')
+    answer = python_from_the_start(site, '-c', 'import mmdet_alrp.models')
     assert 'has operators that do not load' in answer.stderr
     assert 'need a torchvision that belongs to this torch (operator' in answer.stderr
 

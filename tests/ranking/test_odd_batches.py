@@ -1,12 +1,11 @@
 """Batches without one side, half precision, awkward tensors, wrong arguments, lone import."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from fresh_python import run_python
 from rankings import random_ranking
 from torch import Tensor
 
@@ -234,8 +233,6 @@ print('ranked')
 
 
 def test_imports_where_only_torch_is_to_be_had():
-    done = subprocess.run(
-        [sys.executable, '-c', LONE_IMPORT], cwd=REPO, capture_output=True, text=True, timeout=120
-    )
+    done = run_python('-c', LONE_IMPORT, folder=REPO)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == 'ranked'

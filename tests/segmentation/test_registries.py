@@ -1,11 +1,11 @@
 """Each loss is built by its name from every registry, and trains a decode head."""
 
 import os
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 import torch
+from fresh_python import run_python
 from mmengine.registry import MODELS
 
 from mmdet_alrp.segmentation import losses
@@ -111,5 +111,5 @@ def test_the_package_imports_neither_tool_boxes_nor_measuring_libraries():
         "print({'py_sod_metrics', 'skimage', 'matplotlib'} & set(sys.modules), end=' ')\n"
         f'print(sorted(set({sorted(NAMES)}) - set(MODELS.module_dict)))'
     )
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=100)
+    done = run_python('-c', code, folder=Path.cwd())
     assert done.stdout.strip().endswith('set() []'), done.stdout + done.stderr

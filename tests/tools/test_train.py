@@ -1,12 +1,11 @@
 import json
 import os
 import socket
-import subprocess
-import sys
 
 import pytest
 import torch
 from building import write_stack
+from fresh_python import run_python
 from mmdet.registry import MODELS
 from tiny_runs import (
     BATCH,
@@ -228,8 +227,8 @@ def help_beside(folder, packages):
     """The tool's help, with these packages first on the path."""
     write_stack(folder, packages)
     environment = {**os.environ, 'PYTHONPATH': f'{folder}{os.pathsep}{REPO}'}
-    command = [sys.executable, '-W', 'ignore', str(REPO / 'tools' / 'train.py'), '--help']
-    return subprocess.run(command, capture_output=True, text=True, env=environment)
+    words = ('-W', 'ignore', str(REPO / 'tools' / 'train.py'), '--help')
+    return run_python(*words, folder=REPO, environment=environment)
 
 
 def test_a_stack_that_does_not_fit_is_one_line(tmp_path):
