@@ -6,7 +6,7 @@ import time
 import pytest
 from in_processes import start_program
 from mmengine.config import Config
-from tiny_runs import REPO, load_tool, one_line_error, run_tool
+from tiny_runs import REPO, load_tool, one_line_error, run_here
 
 from mmdet_alrp.datasets import ShapesOptions, write_shapes
 from mmdet_alrp.segmentation.losses import AutoSegLoss
@@ -37,7 +37,7 @@ def config(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def finished(config):
-    result = run_tool('search_loss.py', config, '--work-dir', 'whole', cwd=config.parent)
+    result = run_here('search_loss.py', config, '--work-dir', 'whole', cwd=config.parent)
     assert result.returncode == 0, result.stderr[-3000:]
     return config.parent / 'whole', result.stdout
 
@@ -94,7 +94,7 @@ def test_killed_search_resumes_to_the_same_result(config, finished):
     assert 1 <= done < 4
     logs = sorted(folder.glob('samples/*/*/log.txt'), key=lambda path: path.stat().st_mtime_ns)
     before = [path.stat().st_mtime_ns for path in logs[:done]]
-    result = run_tool('search_loss.py', config, '--work-dir', folder, '--resume', cwd=config.parent)
+    result = run_here('search_loss.py', *words, '--resume', cwd=config.parent)
     assert result.returncode == 0, result.stderr[-3000:]
     assert f'{done} done before' in result.stdout
     assert [path.stat().st_mtime_ns for path in logs[:done]] == before

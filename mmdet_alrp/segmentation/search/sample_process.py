@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import faulthandler
+import gc
 import multiprocessing
 import os
 import signal
@@ -22,7 +23,12 @@ from .proxy import ProxyResult, ProxyTask, run_proxy
 
 LOG = 'log.txt'
 # What every sample imports: loaded once, in the process that the others are forked from.
-_PRELOADED = ['mmdet_alrp.segmentation.search.sample_process', 'mmseg.models', 'mmseg.datasets']
+_PRELOADED = [
+    'mmdet_alrp.segmentation.search.sample_process',
+    'mmseg.models',
+    'mmseg.datasets',
+    'torchvision',  # MMEngine's log of the environment names its version
+]
 _LONGEST_REASON = 500
 
 
@@ -134,6 +140,8 @@ def _work(task: ProxyTask, threads: int, sender: Connection) -> None:
     for stream in (1, 2):
         os.dup2(log, stream)
     faulthandler.enable()
+    # Each dataset that is built collects garbage: what was imported before the fork is none.
+    gc.freeze()
     torch.set_num_threads(threads)
     try:
         answer = run_proxy(task)

@@ -2,6 +2,7 @@ import contextlib
 import os
 import sys
 import time
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -148,6 +149,10 @@ def test_without_ray_one_line_says_how_to_get_it(monkeypatch):
 def test_ray_gives_the_rewards_of_local_processes(proxy_shapes, tmp_path, trouble, monkeypatch):
     if find_spec('ray') is None and os.environ.get('CI') != 'true':
         pytest.skip('ray is not installed')
+    import ray
+
+    # One core, and so one process at a time: each would import everything that a sample needs.
+    monkeypatch.setattr(ray, 'init', partial(ray.init, num_cpus=1))
     good = task_of(tiny_config(proxy_shapes), tmp_path / 'good')
     local = run_all(LocalExecutor(threads=1), [good])
     failing = trouble('exit', 1)
