@@ -9,6 +9,7 @@ import mmdet
 import pytest
 import torch
 from building import ROOT, run
+from mmengine.config import Config
 
 from mmdet_alrp.datasets import ShapesOptions, write_shapes
 from mmdet_alrp.guards.checkpoint_safety import load_safely
@@ -21,25 +22,35 @@ SWITCHED = {
     'faster_rcnn': ['RankingRPNHead', 'RankingShared2FCBBoxHead'],
     'ap_retinanet': ['RankingRetinaHead'],
 }
-# Where everything comes from, said by the run itself
-ORIGINS = """
-import json, pathlib, sys
-import mmdet_alrp, my_project.my_dataset
-paths = {str(pathlib.Path(path or '.').resolve()) for path in sys.path}
-pathlib.Path('origins.json').write_text(json.dumps([mmdet_alrp.__file__, sorted(paths)]))
+CHILD = """
+_base_ = __import__('mmdet_alrp').config_path('alrp_retinanet_r50_500.py')
+train_dataloader = dict(batch_size=3)
 """
-BUILD = """
-import json, sys
+# One program does it all, since each would import everything again. It reads a config that is based
+# on one of ours, builds the switched configs, starts MMDetection's tool as a command line does, and
+# says where everything came from.
+PROGRAM = """
+import functools, json, pathlib, runpy, sys
 from mmdet.registry import MODELS
-from mmengine.config import Config
+from mmengine.config import Config, utils
 import mmdet.models
+utils.load = functools.cache(utils.load)  # the indices of MMDetection's configs, for each of them
+tool, names, *words = sys.argv[1:]
+config = Config.fromfile('child.py')
+resolved = config.model.bbox_head.type, config.train_dataloader.batch_size
+pathlib.Path('child.json').write_text(json.dumps(resolved))
 found = {}
-for name in sys.argv[1:]:
+for name in names.split(','):
     model = Config.fromfile(f'switched/{name}.py').model
     model.backbone.init_cfg = None
     kinds = {type(part).__name__ for part in MODELS.build(model).modules()}
     found[name] = sorted(kind for kind in kinds if kind.endswith('Head'))
-print(json.dumps(found))
+pathlib.Path('switched.json').write_text(json.dumps(found))
+sys.argv = [tool, *words]
+runpy.run_path(tool, run_name='__main__')
+origins = [sys.modules[name].__file__ for name in ('mmdet_alrp', 'my_project.my_dataset')]
+paths = {str(pathlib.Path(path or '.').resolve()) for path in sys.path}
+pathlib.Path('origins.json').write_text(json.dumps([origins, sorted(paths)]))
 """
 SMALL = {
     'default_hooks.self_balance.interval': 1,  # two steps
@@ -71,6 +82,7 @@ def project(tmp_path_factory):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, 'utf-8')
     (folder / 'my_project' / '__init__.py').touch()
+    (folder / 'child.py').write_text(CHILD)
     write_shapes(
         folder / 'data', ShapesOptions(train=8, val=4, width=64, height=64, seed=1, scenes='hard')
     )
@@ -98,22 +110,24 @@ def python(wheel, tmp_path_factory):
     return interpreter
 
 
-def outside(command, folder):
-    environment = {'CUDA_VISIBLE_DEVICES': '-1', 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(folder)}
-    return run(command, folder, **environment)
+@pytest.fixture(scope='module')
+def ran(project, python):
+    """The project's folder after a training and the builds, outside of this repository."""
+    options = [f'{key}={value}' for key, value in SMALL.items()]
+    words = ['my_alrp_retinanet.py', '--cfg-options', *options]
+    environment = {'CUDA_VISIBLE_DEVICES': '-1', 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(project)}
+    command = [python, '-W', 'ignore', '-c', PROGRAM, STOCK_TRAIN, ','.join(SWITCHED), *words]
+    run(command, project, **environment)
+    return project
 
 
-def test_project_trains_with_the_stock_tool_and_the_installed_wheel(project, python):
-    (project / 'origins.py').write_text(ORIGINS)
-    outside([python, '-W', 'ignore', 'origins.py'], project)
-    origin, paths = json.loads((project / 'origins.json').read_text())
-    assert Path(origin).is_relative_to(python.parents[1])
+def test_project_trains_with_the_stock_tool_and_the_installed_wheel(ran, python):
+    (package, dataset), paths = json.loads((ran / 'origins.json').read_text())
+    assert Path(package).is_relative_to(python.parents[1])
+    assert Path(dataset).is_relative_to(ran)
     assert str(ROOT) not in paths and str(ROOT / 'tools') not in paths
 
-    options = [f'{key}={value}' for key, value in SMALL.items()]
-    config = 'my_alrp_retinanet.py'
-    outside([python, STOCK_TRAIN, config, '--cfg-options', *options], project)
-    work_dir = project / 'work_dirs' / 'my_alrp_retinanet'
+    work_dir = ran / 'work_dirs' / 'my_alrp_retinanet'
     checkpoint = load_safely(work_dir / 'epoch_1.pth')
     assert checkpoint['meta']['dataset_meta']['classes'] == ('ellipse', 'ring')
     assert checkpoint['state_dict']['bbox_head.retina_cls.weight'].size(0) == 9 * 2
@@ -124,11 +138,21 @@ def test_project_trains_with_the_stock_tool_and_the_installed_wheel(project, pyt
     assert {'coco/bbox_mAP', 'coco/bbox_oLRP'} <= lines[-1].keys()
 
 
-def test_switched_configs_build(project, python):
-    answer = outside([python, '-W', 'ignore', '-c', BUILD, *SWITCHED], project)
-    found = json.loads(answer.stdout.splitlines()[-1])
+def test_config_resolves_from_the_installed_wheel(ran):
+    assert json.loads((ran / 'child.json').read_text()) == ['RankingRetinaHead', 3]
+
+
+def test_switched_configs_build(ran):
+    found = json.loads((ran / 'switched.json').read_text())
     for name, heads in SWITCHED.items():
         assert [kind for kind in found[name] if kind.startswith('Ranking')] == heads
+
+
+@pytest.mark.parametrize('name', ['my_alrp_retinanet', *(f'switched/{name}' for name in SWITCHED)])
+def test_every_config_imports_the_package(name, project):
+    # In one program, and so in one of a user's, the first config does it for all.
+    cfg = Config.fromfile(project / f'{name}.py', import_custom_modules=False)
+    assert 'mmdet_alrp' in cfg.custom_imports.imports
 
 
 def test_page_says_what_the_test_runs():

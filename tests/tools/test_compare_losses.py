@@ -5,7 +5,7 @@ import statistics
 from types import SimpleNamespace
 
 import pytest
-from tiny_runs import REPO, load_tool, one_line_error, run_here, write_config
+from tiny_runs import REPO, load_tool, run_here, run_tool, write_config
 
 compare = load_tool('benchmarks/compare_losses')
 RANKING = {
@@ -97,12 +97,13 @@ def test_a_second_start_trains_nothing_and_other_options_are_refused(finished, m
             run.finish()
 
 
-def test_a_training_that_stops_is_one_line_with_its_last_words(tiny_config, tmp_path, capsys):
+def test_a_training_that_stops_is_one_line_with_its_last_words(tiny_config, tmp_path):
     wrong = ['--cfg-options', 'model.neck.type=None', '--seeds', '0']
-    options = [tiny_config, '--work-dir', tmp_path, *wrong]
-    line = one_line_error(capsys, 'benchmarks/compare_losses', *options)
-    assert '1 runs failed' in line
-    log = (tmp_path / 'tiny_focal' / 'seed0' / 'output.log').read_text()
+    options = [tiny_config, '--work-dir', 'runs', *wrong]
+    done = run_tool('benchmarks/compare_losses.py', *options, cwd=tmp_path)  # starts real ones
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith('compare_losses.py: error: 1 runs failed')
+    log = (tmp_path / 'runs' / 'tiny_focal' / 'seed0' / 'output.log').read_text()
     assert log.strip()
 
 

@@ -5,11 +5,12 @@ import re
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
-from tiny_runs import REPO, load_tool, run_tool
+from tiny_runs import REPO, load_tool, run_here, run_tool
 
 from mmdet_alrp.cli.exit_status import exit_status_of
 from mmdet_alrp.command_line import UsageError
@@ -218,9 +219,27 @@ def test_wrong_use_is_one_line(options, words, tmp_path, monkeypatch, capsys):
     assert line.startswith('demo.py: error: ') and words in line
 
 
+def compare_here(command, stdout, **settings):
+    """What the demo starts, in this process; its trainings are programs, side by side."""
+    folder = Path.cwd()
+
+    def train(words, stdout, **settings):
+        done = run_tool('train.py', *words[2:], cwd=folder)
+        stdout.write(done.stdout + done.stderr)
+        return done
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('subprocess.run', train)
+        done = run_here('benchmarks/compare_losses.py', *command[2:], cwd=folder)
+    stdout.write(done.stdout + done.stderr)
+    return SimpleNamespace(poll=lambda: done.returncode, returncode=done.returncode)
+
+
 def test_demo_trains_both_draws_them_and_reuses(shapes, tmp_path, monkeypatch, capsys):
     options = ('--steps', 2, '--data-root', shapes, '--work-dir', 'runs/demo', '--no-amp')
-    first = run_tool('demo.py', *options, cwd=tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr('subprocess.Popen', compare_here)
+        first = run_here('demo.py', *options, cwd=tmp_path)
     assert first.returncode == 0, first.stderr[-3000:]
     work_dir = tmp_path / 'runs' / 'demo'
     sheet = cv2.imread(str(work_dir / 'contact_sheet.png'))
