@@ -8,6 +8,7 @@ import math
 
 import pytest
 import torch
+from runs_of_mmengine import forget_runs
 from tiny_runs import REPO, SIDE, load_tool
 
 from mmdet_alrp.guards.checkpoint_safety import load_safely
@@ -26,9 +27,10 @@ STEPS = 4
 
 
 def tiny_epoch(name, data, work_dir):
-    """One epoch of STEPS steps on 16 images and a validation on 6."""
+    """One epoch of STEPS steps on 8 images and a validation on 6."""
     options = {
-        'train_dataloader.batch_size': 4,
+        'train_dataloader.batch_size': 2,
+        'train_dataloader.dataset.indices': 2 * STEPS,
         'train_cfg.max_epochs': 1,
         'train_cfg.val_interval': 1,
         'default_hooks.logger.interval': 1,
@@ -36,7 +38,6 @@ def tiny_epoch(name, data, work_dir):
         'train_dataloader.dataset.pipeline.2.scale': f'({SIDE},{SIDE})',
         'val_dataloader.dataset.pipeline.1.scale': f'({SIDE},{SIDE})',
         'val_evaluator.ann_file': data / 'val.json',
-        'visualizer.name': name,  # MMEngine keeps those of earlier runs
         'model.backbone.base_channels': 16,
         'model.neck.in_channels': '[64,128]' if 'dino' in name else '[16,32,64,128]',
     }
@@ -45,6 +46,8 @@ def tiny_epoch(name, data, work_dir):
         options[f'{split}_dataloader.num_workers'] = 0
         options[f'{split}_dataloader.persistent_workers'] = False
     test_cfg = 'model.test_cfg.rcnn' if 'rcnn' in name else 'model.test_cfg'
+    if 'rcnn' in name:
+        options['model.train_cfg.rpn_proposal.max_per_img'] = 100  # places of boxes in an image
     if 'dino' in name:
         options['model.num_queries'] = 20  # as many as the small images have places
     else:  # DINO takes the best, whatever their scores
@@ -53,6 +56,7 @@ def tiny_epoch(name, data, work_dir):
         options['default_hooks.self_balance.interval'] = STEPS // 2
     pairs = [f'{key}={value}' for key, value in options.items()]
     config = str(CONFIGS / f'{name}.py')
+    forget_runs()
     load_tool('train').main([config, '--work-dir', str(work_dir), '--cfg-options', *pairs])
 
 
