@@ -24,9 +24,9 @@ def pytest_configure() -> None:
         os.environ.setdefault('OMP_NUM_THREADS', '1')
         torch.set_num_threads(1)
     with suppress(ModuleNotFoundError):
-        from runs_of_mmengine import quicken_configs
+        from runs_of_mmengine import quicken_mmengine
 
-        quicken_configs()
+        quicken_mmengine()
     with suppress(ModuleNotFoundError):
         from hypothesis import HealthCheck, settings
 

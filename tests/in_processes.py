@@ -15,7 +15,7 @@ from fresh_python import be_python
 LIMIT = 150  # seconds; a run takes less than 20, and one that hangs must not stop the suite
 # What most workers need is imported once, by a server that all processes are forked from. It has
 # run nothing, so that, unlike a fork of the tests, they begin with no threads and no state.
-IMPORTED = ['mmdet_alrp', 'mmdet.models', 'mmdet.evaluation']
+IMPORTED = ['mmdet_alrp', 'mmdet.models', 'mmdet.evaluation', 'torchvision']
 
 
 def start_processes(
@@ -81,9 +81,9 @@ def wait_for(process: multiprocessing.Process, seconds: float) -> None:
 
 
 def be_program(words: list[str], folder: str, environment: dict[str, str]) -> None:
-    from runs_of_mmengine import quicken_configs
+    from runs_of_mmengine import quicken_mmengine
 
-    quicken_configs()
+    quicken_mmengine()
     torch.set_num_threads(1)
     paths = [output_file(folder, name, os.getpid()) for name in ('stdout', 'stderr')]
     files = [os.open(path, os.O_WRONLY | os.O_CREAT) for path in paths]

@@ -9,7 +9,7 @@ from mmengine.dataset import base_dataset
 from mmengine.utils import ManagerMixin
 
 
-def quicken_configs() -> None:
+def quicken_mmengine() -> None:
     """Do once what MMEngine does for every `_base_` in a toolbox, and format no config.
 
     It reads all indices of the toolbox's configs, a second of parsing YAML, and all that is
