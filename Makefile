@@ -2,7 +2,7 @@
 #   VENV=dir      environment to use or to make (.venv); VENV="$VIRTUAL_ENV" takes the active one
 #   PYTHON=path   interpreter for a new environment, 3.10 to 3.13
 #   OPERATORS=compiled    compile mmcv's operators (minutes, needs a C++ compiler)
-#   WORKERS=n     processes that share the tests, a file at a time (one more than cores)
+#   WORKERS=n     processes that share the tests, a file at a time (one a core)
 VENV ?=
 PYTHON ?=
 OPERATORS ?=

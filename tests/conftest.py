@@ -37,8 +37,8 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One worker more than cores: some tests wait for processes that they have started."""
-    return min(os.cpu_count() or 1, 15) + 1
+    """One worker a core, also where two cores are one physical one; a worker takes a gigabyte or two."""
+    return min(os.cpu_count() or 1, 16)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
