@@ -37,7 +37,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One worker a core, also where two cores are one physical one; a worker takes a gigabyte or two."""
+    """One worker a core, also where two are one physical core; each takes a gigabyte or two."""
     return min(os.cpu_count() or 1, 16)
 
 
