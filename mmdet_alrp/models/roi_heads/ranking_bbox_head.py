@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from mmdet.models.roi_heads import Shared2FCBBoxHead
+from mmdet.models.roi_heads import BBoxHead, Shared2FCBBoxHead
 from mmdet.registry import MODELS
 from mmengine.structures import InstanceData
 from torch import Tensor
@@ -13,7 +13,7 @@ from torch import Tensor
 from mmdet_alrp.ranking import at_least_float32
 from mmdet_alrp.ranking.outside_graphs import outside_graphs
 
-from ..dense_heads.loss_recorder import join_records, recording
+from ..dense_heads.loss_recorder import RecordedBatch, join_records, recording
 from ..dense_heads.ranking_head_mixin import RankingHeadMixin, check_pos_weight, zero_of
 
 
@@ -98,13 +98,15 @@ class RankingBBoxHeadMixin(RankingHeadMixin):
                 "use sampler=dict(type='PseudoSampler')"
             )
         bbox_pred = at_least_float32(bbox_pred)  # for the reason that the parent mixin gives
-        with torch.autocast(rois.device.type, enabled=False), recording(self) as recorders:
-            losses = super().loss(
-                cls_score, bbox_pred, rois, labels, label_weights, bbox_targets, bbox_weights
-            )
-            if not len(rois):  # then the parent has no use for its losses
-                self.loss_cls(cls_score, labels, label_weights)
-        recorded = join_records(*recorders)
+        args = (cls_score, bbox_pred, rois, labels, label_weights, bbox_targets)
+        if super().loss.__func__ is BBoxHead.loss:
+            losses, recorded = {}, self._record(*args)
+        else:
+            with torch.autocast(rois.device.type, enabled=False), recording(self) as recorders:
+                losses = super().loss(*args, bbox_weights)
+                if not len(rois):  # then BBoxHead has no use for its losses
+                    self.loss_cls(cls_score, labels, label_weights)
+            recorded = join_records(*recorders)
         if self.loss_cls.scope == 'image':
             images = rois[:, 0].short()
             # Waits for the device only where a head is called without loss_and_target.
@@ -113,6 +115,28 @@ class RankingBBoxHeadMixin(RankingHeadMixin):
         losses.update(self.ranking_losses(recorded))
         losses['loss_bbox'] = losses['loss_bbox'] + zero_of([bbox_pred])
         return losses
+
+    def _record(
+        self,
+        cls_score: Tensor,
+        bbox_pred: Tensor,
+        rois: Tensor,
+        labels: Tensor,
+        label_weights: Tensor,
+        bbox_targets: Tensor,
+    ) -> RecordedBatch:
+        """Return what BBoxHead hands to its losses.
+
+        BBoxHead waits six times for the device, and decodes each proposal for every class. The
+        ranking decodes the boxes of the positives, for their own class.
+        """
+        if not self.reg_class_agnostic:
+            of_classes = bbox_pred.unflatten(1, (self.num_classes, -1))
+            classes = labels.clamp(0, self.num_classes - 1)
+            bbox_pred = of_classes[torch.arange(len(rois), device=rois.device), classes]
+        return RecordedBatch(
+            cls_score, labels, label_weights, bbox_pred, bbox_targets, priors=rois[:, 1:]
+        )
 
     def refine_bboxes(
         self, sampling_results: list, bbox_results: dict, batch_img_metas: list[dict]

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from mmdet.models.losses.iou_loss import giou_loss
+from mmdet.models.roi_heads import Shared2FCBBoxHead
 from mmdet.structures.bbox import bbox2roi
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
@@ -18,6 +19,7 @@ from tiny_roi_heads import (
     truths,
 )
 
+from mmdet_alrp.models.roi_heads import RankingBBoxHeadMixin
 from mmdet_alrp.ranking import alrp_loss, average_precision_loss
 
 CFG = ConfigDict(RCNN)
@@ -129,6 +131,30 @@ def test_every_parameter_gets_a_gradient_of_zeros(scope, found, true_boxes, agno
     for name, parameter in head.named_parameters():
         assert parameter.grad is not None, name
         assert (parameter.grad == 0).all(), name
+
+
+class LongerLoss(Shared2FCBBoxHead):
+    """A head whose loss is not BBoxHead's own."""
+
+    def loss(self, cls_score, *args, **kwargs):
+        return {**super().loss(cls_score, *args, **kwargs), 'loss_size': cls_score.square().sum()}
+
+
+class RankingLongerLoss(RankingBBoxHeadMixin, LongerLoss):
+    pass
+
+
+@pytest.mark.parametrize('found', [proposals(), ELSEWHERE, no_proposals()])
+def test_a_parent_with_a_loss_of_its_own_has_the_same_ranking(found, agnostic):
+    options = box_head(reg_class_agnostic=agnostic)
+    head = build(options)
+    del options['type']
+    longer = RankingLongerLoss(**options)
+    longer.load_state_dict(head.state_dict())
+    losses, (scores, _), _ = run(longer, found, truths())
+    expected, _, _ = run(head, found, truths())
+    torch.testing.assert_close(losses.pop('loss_size'), scores.square().sum())
+    torch.testing.assert_close(losses, expected)
 
 
 @pytest.mark.parametrize('second', [proposals()[1], no_proposals()[1]], ids=['two', 'one'])
