@@ -22,14 +22,14 @@ def outside_graphs(function: Function) -> Function:
     Args:
         function: Called unchanged, in a compiled region and elsewhere.
     """
-    compiler = getattr(torch, 'compiler', None)
-    if compiler is None:  # torch 2.0
+    is_compiling = getattr(getattr(torch, 'compiler', None), 'is_compiling', None)
+    if is_compiling is None:  # torch 2.2 and older cannot tell
         return function
 
     @wraps(function)
     def called_as_it_is(*args, **kwargs):
-        if compiler.is_compiling():
-            return compiler.disable(function)(*args, **kwargs)
+        if is_compiling():
+            return torch.compiler.disable(function)(*args, **kwargs)
         return function(*args, **kwargs)
 
     return called_as_it_is

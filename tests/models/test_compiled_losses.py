@@ -19,8 +19,8 @@ from tiny_heads import batch, features
 from mmdet_alrp.criteria import ALRPCriterion
 from mmdet_alrp.ranking import average_precision_loss
 
-if not hasattr(torch, 'compiler'):
-    pytest.skip('torch 2.0 cannot keep a function out of its graphs', allow_module_level=True)
+if not hasattr(getattr(torch, 'compiler', None), 'is_compiling'):
+    pytest.skip('this torch cannot tell whether it compiles', allow_module_level=True)
 
 
 def leaves(*tensors):

@@ -1,7 +1,5 @@
 """The other ways to rank that are timed are right."""
 
-from importlib.util import find_spec
-
 import bucketing
 import oracle
 import pytest
@@ -88,8 +86,8 @@ def test_states_of_the_scores(state, width, lift):
     assert float(above) == pytest.approx(lift, abs=0.1)
 
 
-@pytest.mark.skipif(find_spec('triton') is None, reason='triton is not installed')
 def test_the_fused_focal_loss_is_a_focal_loss():
+    pytest.importorskip('triton', minversion='3.0')  # as in interpreted.py
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     logits, targets, loc_errors = ranking_contestants.make_batch(3000, 40, device)
     logits = (logits * 2).detach().requires_grad_()

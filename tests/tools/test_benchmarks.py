@@ -171,7 +171,7 @@ def test_evaluation_reports_other_numbers(monkeypatch, capsys):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='runs as a whole there')
 def test_gpu_check(monkeypatch, capsys):
-    pytest.importorskip('triton')
+    pytest.importorskip('triton', minversion='3.0')  # as in tests/ranking/interpreted.py
     import gpu_check
 
     monkeypatch.setenv(gpu_check.SWITCH, 'interpret')

@@ -12,7 +12,6 @@ from mmdet_alrp.models.dense_heads import RankingHeadMixin
 from mmdet_alrp.models.dense_heads.loss_recorder import RecordedBatch
 from mmdet_alrp.ranking import fused_passes
 
-pytest.importorskip('triton')
 if torch.cuda.is_available():
     pytest.skip('counted by the profiler there', allow_module_level=True)
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'ranking'))

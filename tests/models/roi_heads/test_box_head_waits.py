@@ -9,7 +9,6 @@ from mmdet.structures.bbox import bbox2roi
 from mmengine.config import ConfigDict
 from tiny_roi_heads import CHANNELS, RCNN, box_head, build, proposals, sampled, truths
 
-pytest.importorskip('triton')
 if torch.cuda.is_available():
     pytest.skip('counted by the profiler there', allow_module_level=True)
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'ranking'))
