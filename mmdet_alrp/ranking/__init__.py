@@ -2,7 +2,7 @@
 
 from .box_means import weighted_box_mean
 from .class_targets import ClassTargets
-from .error_driven import ErrorTerms, at_least_float32, error_driven_loss
+from .error_driven import ErrorTerms, at_least_float32, error_driven_loss, zero_loss
 from .errors import (
     alrp_box_weights,
     alrp_terms,
@@ -18,7 +18,6 @@ from .functional import (
     ndcg_loss,
     rank_sort_loss,
     rank_sort_losses,
-    zero_loss,
 )
 from .options import RankingOptions
 from .ranking_building import build_ranking, build_ranking_by_iou

@@ -62,6 +62,15 @@ def at_least_float32(values: Tensor) -> Tensor:
     return values.to(promoted(values.dtype))
 
 
+def zero_loss(logits: Tensor) -> Tensor:
+    """Return 0, with a zero gradient on the logits whatever they hold.
+
+    Args:
+        logits: Floating point, shape (n,).
+    """
+    return at_least_float32(logits)[:0].sum()
+
+
 def error_driven_loss(logits: Tensor, ranking: Ranking, terms: ErrorTerms) -> Tensor:
     """Return the value of a ranking loss, with the error-driven update as its gradient.
 

@@ -53,7 +53,9 @@ def detr_head():
 
 def criterion():
     generator = torch.Generator().manual_seed(0)
-    logits, boxes = leaves(torch.randn(30, 4), torch.rand(5, 4, generator=generator))
+    logits, boxes = leaves(
+        torch.randn(30, 4, generator=generator), torch.rand(5, 4, generator=generator)
+    )
     classes = torch.cat([torch.arange(5) % 4, torch.full((25,), 4)])
     true_boxes = torch.rand(5, 4, generator=generator).sort().values
     call = ALRPCriterion(self_balance=False)
@@ -73,6 +75,12 @@ def function():
     )
 
 
+@pytest.fixture(autouse=True)
+def forgotten():
+    yield
+    torch.compiler.reset()
+
+
 @pytest.mark.parametrize('case', [dense_head, box_head, detr_head, criterion, function])
 def test_same_losses_and_gradients(case):
     loss, args, inputs = case()
@@ -83,4 +91,3 @@ def test_same_losses_and_gradients(case):
         assert any(grad.any() for grad in grads if grad is not None)
         found.append((losses, grads))
     torch.testing.assert_close(found[1], found[0])
-    torch.compiler.reset()
